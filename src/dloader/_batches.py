@@ -1,0 +1,258 @@
+"""The batches of one loader: which keys are waited for, which batch is open, which run.
+
+Shared by the loader, which adds keys, and its batches, which settle them. Lives as long as the loader; the
+loop it is bound to changes when there is no open work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from dloader._batch import Batch, State
+from dloader._callers import Call, Entry, Many, Share
+from dloader._events import BatchInfo, Statistics
+from dloader.errors import WrongLoopError
+
+if TYPE_CHECKING:
+    from dloader._cache import Cache
+    from dloader._dispatch import Dispatch
+    from dloader._loader import DataLoader
+    from dloader.instruments import Instrument
+
+__all__ = ("Batches",)
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+logger = logging.getLogger("dloader")
+
+
+class Batches(Generic[K, V]):
+    """Opens, closes, starts and counts batches; keeps the table of the keys that somebody waits for."""
+
+    __slots__ = (
+        "_loader",
+        "_max_concurrency",
+        "_numbers",
+        "_policy",
+        "_ready",
+        "_start_scheduled",
+        "cache",
+        "cache_hits",
+        "errors",
+        "fetch",
+        "instruments",
+        "keys",
+        "loop",
+        "merged",
+        "open",
+        "plain_keys",
+        "running",
+        "started",
+        "waiting",
+    )
+
+    def __init__(
+        self,
+        loader: DataLoader[K, V],
+        fetch: Callable[[list[K]], Awaitable[object]],
+        cache: Cache,
+        policy: Dispatch,
+        max_concurrency: int | None,
+        plain_keys: bool,
+        instruments: Sequence[Instrument],
+    ) -> None:
+        self._loader = loader
+        self._policy = policy
+        self._max_concurrency = max_concurrency
+        self.fetch = fetch
+        """Where values come from; a second-level store wraps this one call."""
+        self.cache = cache
+        self.plain_keys = plain_keys
+        """Whether keys are their own cache keys."""
+        self.instruments = list(instruments)
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.waiting: dict[Hashable, Entry[V]] = {}
+        """Who waits for each key that a later caller may still join."""
+        self.open: Batch[K, V] | None = None
+        """The batch that new keys go into."""
+        self._ready: deque[Batch[K, V]] = deque()
+        self.running: set[Batch[K, V]] = set()
+        """Batches whose task has not ended; the strong references to these tasks."""
+        self._start_scheduled = False
+        self._numbers = self.started = self.keys = self.cache_hits = self.merged = self.errors = 0
+
+    # -- what the loader does --------------------------------------------------------------------------------
+
+    @property
+    def loader(self) -> DataLoader[K, V]:
+        """The loader that these batches belong to."""
+        return self._loader
+
+    @property
+    def statistics(self) -> Statistics:
+        """A snapshot of the counters."""
+        return Statistics(self.started, self.keys, self.cache_hits, self.merged, self.errors)
+
+    def bind(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Work on `loop` from now on; the work of a loop that was closed is forgotten."""
+        bound = self.loop
+        if bound is not None and bound is not loop and (self.waiting or self.running):
+            if not bound.is_closed():
+                raise WrongLoopError(
+                    f"loader {self._loader.name!r} has open batches on another event loop ({bound!r}); a loader "
+                    f"belongs to one loop and thread at a time: make one loader per loop, or await the open loads first"
+                )
+            self.waiting = {}
+            self.running = set()
+            self._ready.clear()
+            self.open = None
+        self.loop = loop
+        self._start_scheduled = False
+
+    def open_batch(self) -> Batch[K, V]:
+        """Open the batch that the next keys go into."""
+        assert self.loop is not None
+        self._numbers += 1
+        self.open = batch = Batch(self, self.loop, self._numbers)
+        for instrument in self.instruments:
+            self._hook(instrument, "batch_opened", self.info(batch))
+        return batch
+
+    def added(self, batch: Batch[K, V], first: bool) -> None:
+        """Note that `batch` was given keys: its policy learns of the first, and a full batch closes at once."""
+        limit = self._loader.max_batch_size
+        if limit is not None and len(batch.keys) >= limit:
+            # Not started within the call of load(): the caller does not have its future yet.
+            batch.state = State.CLOSED
+            self.closed(batch)
+            self._start_soon()
+        elif first:
+            self._policy(batch)
+
+    def add_many(self, many: Many[V], cache_keys: list[Any], keys: list[K]) -> None:
+        """Add keys that nobody waits for yet, in as many batches as it takes."""
+        position = 0
+        while position < len(keys):
+            batch = self.open
+            first = batch is None
+            if batch is None:
+                batch = self.open_batch()
+            limit = self._loader.max_batch_size
+            end = len(keys) if limit is None else position + limit - len(batch.keys)
+            part = cache_keys[position:end]
+            share = Share(batch, many, part)
+            many.add_share(share)
+            self.waiting.update(dict.fromkeys(part, share))
+            batch.shares.append(share)
+            batch.keys.extend(keys[position:end])
+            if not self.plain_keys:
+                batch.cache_keys.extend(part)
+            position = end
+            self.added(batch, first)
+
+    def join(self, cache_key: Hashable, entry: Entry[V], member: Call[V] | Share[V]) -> None:
+        """Let `member` wait for a key that somebody waits for already."""
+        self.merged += 1
+        entry.batch.join(cache_key, entry, member)
+
+    def share_waiting(self, many: Many[V], unique: dict[Any, K]) -> list[K]:
+        """Let `many` wait for what others wait for already: take these keys out of `unique` and return them."""
+        shares: dict[Batch[K, V], Share[V]] = {}
+        keys: list[K] = []
+        for cache_key in [cache_key for cache_key in unique if cache_key in self.waiting]:
+            entry = self.waiting[cache_key]
+            share = shares.get(entry.batch)
+            if share is None:
+                shares[entry.batch] = share = Share(entry.batch, many, [])
+                many.add_share(share)
+                entry.batch.shares.append(share)
+            share.cache_keys.append(cache_key)
+            self.join(cache_key, entry, share)
+            keys.append(unique.pop(cache_key))
+        return keys
+
+    def outdate(self, cache_key: Hashable, primed: bool) -> None:
+        """A key was primed or cleared: what is being loaded for it must not be cached or joined any more.
+
+        A batch that has not started reads the key later than now: only priming concerns it.
+        """
+        entry = self.waiting.get(cache_key)
+        if entry is None:
+            return
+        batch: Batch[K, V] = entry.batch
+        if batch.state is State.RUNNING:
+            batch.detach(cache_key)
+        elif primed:
+            batch.primed.add(cache_key)
+        else:
+            batch.primed.discard(cache_key)
+
+    def unstarted(self) -> list[Batch[K, V]]:
+        """The open batch and those that wait for ``max_concurrency``."""
+        return [*self._ready, *([self.open] if self.open is not None else [])]
+
+    # -- what the batches do ---------------------------------------------------------------------------------
+
+    def closed(self, batch: Batch[K, V]) -> None:
+        """Queue a batch that takes no more keys."""
+        if self.open is batch:
+            self.open = None
+        self._ready.append(batch)
+
+    def start_ready(self) -> None:
+        """Start closed batches, in their order, as far as ``max_concurrency`` allows."""
+        ready, limit = self._ready, self._max_concurrency
+        while ready and (limit is None or len(self.running) < limit):
+            batch = ready.popleft()
+            if batch.state is State.CLOSED:
+                self.running.add(batch)
+                batch.start()
+
+    def _start_soon(self) -> None:
+        if not self._start_scheduled:
+            self._start_scheduled = True
+            assert self.loop is not None
+            self.loop.call_soon(self._start_scheduled_now)
+
+    def _start_scheduled_now(self) -> None:
+        self._start_scheduled = False
+        self.start_ready()
+
+    def started_one(self, batch: Batch[K, V]) -> None:
+        """Count a batch whose function is about to be called."""
+        self.started += 1
+        self.keys += len(batch.keys)
+        for instrument in tuple(self.instruments):
+            self._hook(instrument, "batch_started", self.info(batch))
+
+    def finished_one(self, batch: Batch[K, V], error: BaseException | None) -> None:
+        """Count how a batch ended, let go of it and start the next."""
+        if error is not None and not isinstance(error, asyncio.CancelledError):
+            self.errors += 1
+        for instrument in tuple(self.instruments):
+            self._hook(instrument, "batch_finished", self.info(batch), error)
+        self.running.discard(batch)
+        self.start_ready()
+
+    # -- instruments -----------------------------------------------------------------------------------------
+
+    def requested(self, key: object, source: str) -> None:
+        """Tell the instruments that a caller asked for a key."""
+        for instrument in tuple(self.instruments):
+            self._hook(instrument, "load_requested", self._loader, key, source)
+
+    def info(self, batch: Batch[K, V]) -> BatchInfo[K, V]:
+        """Describe a batch to instruments."""
+        return BatchInfo(self._loader, batch.number, tuple(batch.keys))
+
+    def _hook(self, instrument: Instrument, hook: str, *args: object) -> None:
+        try:
+            getattr(instrument, hook)(*args)
+        except Exception:
+            self.instruments.remove(instrument)
+            logger.exception("instrument %r of loader %r raised in %s and was removed", instrument, self._loader.name, hook)

@@ -1,0 +1,130 @@
+"""When an open batch closes.
+
+A policy is called once with each batch that opens (and its first key in it) and sees to it that
+``batch.close()`` is called later; closing twice does no harm. A batch that reaches the loader's
+``max_batch_size`` closes without being asked. Policies count turns of the event loop, never
+time (`delay` excepted), so that the same program makes the same batches on every run and every loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from dloader.errors import OptionError
+
+__all__ = ("Dispatch", "OpenBatch", "delay", "eager", "manual", "settle")
+
+
+class OpenBatch(Protocol):
+    """The part of a batch that a policy may touch."""
+
+    loop: asyncio.AbstractEventLoop
+    """The event loop of the batch."""
+
+    @property
+    def size(self) -> int:
+        """How many keys were added so far."""
+        ...
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the batch still takes keys."""
+        ...
+
+    def close(self) -> None:
+        """Take no more keys and run the batch as soon as ``max_concurrency`` allows."""
+        ...
+
+
+class Dispatch(Protocol):
+    """What ``dispatch=`` accepts: any callable that takes the batch that has just opened."""
+
+    def __call__(self, batch: OpenBatch, /) -> object: ...
+
+
+class settle:  # noqa: N801 - reads as a verb: dispatch=settle()
+    """Close a batch when the loop has settled: after some turns, the last of them without a new key.
+
+    This is the default. Callers need not arrive in the same turn: tasks that await something short
+    before they load, nested ``gather`` calls, the depths of a GraphQL query or a queue at a lock
+    still share one batch.
+
+    Args:
+        turns: The least number of turns of the event loop that a batch stays open. Default 2.
+        quiet: How many turns in a row must pass without a new key. Default 1.
+        most: The number of turns after which the batch closes even if keys keep coming. Default 128.
+
+    Example:
+        >>> settle(quiet=2)
+        settle(turns=2, quiet=2, most=128)
+    """
+
+    __slots__ = ("most", "quiet", "turns")
+
+    def __init__(self, turns: int = 2, *, quiet: int = 1, most: int = 128) -> None:
+        for name, value in (("turns", turns), ("quiet", quiet), ("most", most)):
+            if type(value) is not int or value < 1:
+                raise OptionError(f"settle({name}=) takes a whole number from 1 up, not {value!r}")
+        self.turns, self.quiet, self.most = turns, quiet, most
+
+    def __call__(self, batch: OpenBatch, /) -> None:
+        batch.loop.call_soon(self._turn, batch, 0, 1, 0)
+
+    def _turn(self, batch: OpenBatch, seen: int, turn: int, quiet: int) -> None:
+        if not batch.is_open:
+            return
+        size = batch.size
+        quiet = quiet + 1 if size == seen else 0
+        if (turn >= self.turns and quiet >= self.quiet) or turn >= self.most:
+            batch.close()
+        else:
+            batch.loop.call_soon(self._turn, batch, size, turn + 1, quiet)
+
+    def __repr__(self) -> str:
+        return f"settle(turns={self.turns}, quiet={self.quiet}, most={self.most})"
+
+
+class eager:  # noqa: N801
+    """Close a batch after one turn of the loop: the least waiting, and more batches than `settle`."""
+
+    __slots__ = ()
+
+    def __call__(self, batch: OpenBatch, /) -> None:
+        batch.loop.call_soon(batch.close)
+
+    def __repr__(self) -> str:
+        return "eager()"
+
+
+class delay:  # noqa: N801
+    """Close a batch some time after it opened, to gather keys from callers that do not know each other.
+
+    Args:
+        seconds: How long a batch stays open, 0 or more.
+    """
+
+    __slots__ = ("seconds",)
+
+    def __init__(self, seconds: float) -> None:
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 <= seconds < float("inf"):
+            raise OptionError(f"delay() takes a number of seconds from 0 up, not {seconds!r}")
+        self.seconds = seconds
+
+    def __call__(self, batch: OpenBatch, /) -> None:
+        batch.loop.call_later(self.seconds, batch.close)
+
+    def __repr__(self) -> str:
+        return f"delay({self.seconds!r})"
+
+
+class manual:  # noqa: N801
+    """Leave a batch open until ``loader.dispatch()`` is called."""
+
+    __slots__ = ()
+
+    def __call__(self, batch: OpenBatch, /) -> None:
+        """Do nothing: somebody else closes the batch."""
+
+    def __repr__(self) -> str:
+        return "manual()"

@@ -1,0 +1,111 @@
+"""What a batch function returned, checked and matched to the keys."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence, Set
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from dloader._failure import note
+from dloader._shorten import shorten
+from dloader.errors import BatchAbortedError, BatchResultError, MissingKeyError
+
+if TYPE_CHECKING:
+    from dloader._batch import Batch
+    from dloader._loader import DataLoader
+
+__all__ = ("MISSING", "align")
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class _Missing:
+    """The type of `MISSING`: stands where there is no value, as ``None`` may be one."""
+
+    def __repr__(self) -> str:
+        return "..."
+
+
+MISSING = _Missing()
+
+
+def align(
+    loader: DataLoader[K, V], batch: Batch[K, V], returned: object
+) -> tuple[dict[Hashable, V], dict[Hashable, Exception]]:
+    """Match what the batch function returned to the keys of the batch.
+
+    Returns:
+        The values and the errors, both by cache key: a key is in one of them.
+
+    Raises:
+        BatchResultError: It is not a sequence, iterator or mapping, or has the wrong length.
+    """
+    values = _in_key_order(loader, batch, returned)
+    results = dict(zip(batch.cache_keys, values, strict=True))
+    # One look at the few types that occur is much cheaper than one at each value.
+    if not any(issubclass(kind, BaseException) for kind in set(map(type, values))):
+        return results, {}
+    errors: dict[Hashable, Exception] = {}
+    for cache_key, key, value in zip(batch.cache_keys, batch.keys, values, strict=True):
+        if isinstance(value, BaseException):
+            del results[cache_key]
+            errors[cache_key] = _explain(loader, key, value)
+    return results, errors
+
+
+def _in_key_order(loader: DataLoader[K, V], batch: Batch[K, V], returned: object) -> Sequence[V]:
+    if isinstance(returned, Mapping):
+        mapping = cast(Mapping[Any, V], returned)
+        return [_of_key(loader, mapping, key) for key in batch.keys]
+    count = len(batch.keys)
+    if isinstance(returned, Iterator):
+        returned = list(cast(Iterator[V], returned))
+    if not _is_sequence(returned):
+        raise BatchResultError(
+            f"Wrong number of results returned by load_fn of loader {loader.name!r}: expected a list of {count} "
+            f"results in the order of the keys, or a mapping from key to result, got {_describe(returned)}"
+        )
+    values = cast(Sequence[V], returned)
+    if len(values) != count:
+        raise BatchResultError(
+            f"Wrong number of results returned by load_fn of loader {loader.name!r}: "
+            f"{len(values)} results ({type(returned).__name__}) for {count} keys"
+        )
+    return values
+
+
+def _is_sequence(returned: object) -> bool:
+    if isinstance(returned, (str, bytes, bytearray, memoryview, Set)):
+        return False
+    # numpy arrays, SQLAlchemy results and the like are sequences without saying so
+    return isinstance(returned, Sequence) or (hasattr(returned, "__len__") and hasattr(returned, "__getitem__"))
+
+
+def _describe(returned: object) -> str:
+    kind = type(returned).__name__
+    return kind if returned is None else f"{kind}: {shorten(returned)}"
+
+
+def _of_key(loader: DataLoader[K, V], mapping: Mapping[Any, V], key: K) -> V:
+    try:
+        return mapping[key]
+    except KeyError:
+        pass
+    default = loader.default
+    if default is not MISSING:
+        return cast(V, default)
+    missing = MissingKeyError(
+        f"the batch function of loader {loader.name!r} returned no value for key {shorten(key)}; "
+        f"pass default= to give one to keys that are missing from the mapping"
+    )
+    return cast(V, missing)
+
+
+def _explain(loader: DataLoader[Any, Any], key: object, error: BaseException) -> Exception:
+    if not isinstance(error, Exception):
+        wrapped = BatchAbortedError(f"the batch function of loader {loader.name!r} gave {error!r} for key {shorten(key)}")
+        wrapped.__cause__ = error
+        return wrapped
+    if not isinstance(error, MissingKeyError):
+        note(error, f"for key {shorten(key)} of loader {loader.name!r}")
+    return error

@@ -1,0 +1,81 @@
+"""What dloader itself raises: one base class, flat below it.
+
+Errors of your own code (a batch function, a ``resolve_`` method, a validator) are never wrapped:
+they reach the caller with their own type and gain a note that says where they happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = (
+    "BatchAbortedError",
+    "BatchResultError",
+    "DloaderError",
+    "KeyTypeError",
+    "LoaderClosedError",
+    "LoaderParamError",
+    "MissingKeyError",
+    "OptionError",
+    "PlanError",
+    "WrongLoopError",
+)
+
+
+class DloaderError(Exception):
+    """The base of every error that dloader raises itself."""
+
+    # KeyError would print the repr of its message; every error here prints the message.
+    __str__ = Exception.__str__
+
+
+class OptionError(DloaderError, TypeError, ValueError):
+    """A loader, policy or resolver was given an option that it cannot work with. Nothing was created."""
+
+
+class KeyTypeError(DloaderError, TypeError):
+    """A key is ``None`` or unhashable and the loader has no ``cache_key_fn``. Nothing was requested."""
+
+
+class MissingKeyError(DloaderError, KeyError):
+    """The batch function returned a mapping without this key, and the loader has no ``default``."""
+
+
+class BatchResultError(DloaderError, ValueError, TypeError):
+    """The batch function returned something other than one result per key.
+
+    It is both a ``ValueError`` and a ``TypeError``, as the older libraries raise one or the other.
+    """
+
+
+class BatchAbortedError(DloaderError):
+    """The batch function was cancelled from outside, or left by a ``BaseException`` (its ``__cause__``).
+
+    The keys may or may not have been read. The loader works on: loading again is safe.
+    """
+
+
+class LoaderClosedError(DloaderError, RuntimeError):
+    """The loader was shut down; it takes no more loads."""
+
+
+class WrongLoopError(DloaderError, RuntimeError):
+    """A load came from outside an event loop, or from a loop other than the one with open batches."""
+
+
+class LoaderParamError(DloaderError, TypeError):
+    """A loader that a resolve really needs lacks a parameter."""
+
+
+class PlanError(DloaderError, TypeError):
+    """Models and the resolver's arguments do not fit together.
+
+    All mistakes of one model tree are reported at once, before anything is loaded.
+    ``problems`` holds them one by one.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        count = len(self.problems)
+        head = "1 problem" if count == 1 else f"{count} problems"
+        super().__init__("\n  - ".join((f"{head} found before resolving:", *self.problems)))
