@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from contextvars import copy_context
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from dloader._callers import Call, Crowd, Entry, Share, calls_of
 from dloader._failure import Handout, note
@@ -71,7 +71,7 @@ class Batch(Generic[K, V]):
         self.state = State.OPEN
         self.keys: list[K] = []
         # Without a cache_key_fn the keys are their own cache keys: one list under two names.
-        self.cache_keys: list[Hashable] = self.keys if batches.plain_keys else []  # type: ignore[assignment]
+        self.cache_keys: list[Hashable] = cast(list[Hashable], self.keys) if batches.plain_keys else []
         self.shares: list[Share[V]] = []
         self.dead = 0
         self.detached: dict[Hashable, Entry[V]] = {}
@@ -106,7 +106,7 @@ class Batch(Generic[K, V]):
             entry.members.append(member)
             entry.live += 1
         else:
-            self._batches.waiting[cache_key] = Crowd(self, [entry, member])  # type: ignore[list-item]
+            self._batches.waiting[cache_key] = Crowd(self, [entry, member])
 
     def leave(self, member: Call[V] | Share[V], cache_key: Hashable) -> None:
         """Forget that `member` waits for the key."""

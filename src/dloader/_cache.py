@@ -22,17 +22,19 @@ logger = logging.getLogger("dloader")
 class Cache:
     """Values, and exceptions that loads are to raise, by cache key; lives as long as its loader."""
 
-    __slots__ = ("_logged", "_name", "enabled", "get", "map")
+    __slots__ = ("_logged", "_name", "enabled", "get", "map", "plain")
 
     def __init__(self, name: str, cache_map: MutableMapping[Any, Any] | None, enabled: bool) -> None:
         self._name = name
         self.map: MutableMapping[Any, Any] = {} if cache_map is None else cache_map
+        self.plain = type(self.map) is dict
+        """Whether the map is a plain dict, which cannot fail or evict."""
         self.enabled = enabled
         self._logged = False
         self.get: Callable[[Hashable, object], Any] = self._get
         if not enabled:
             self.get = _nothing
-        elif type(self.map) is dict:  # cannot fail or evict: one call less at each load
+        elif self.plain:  # one call less at each load
             self.get = self.map.get
 
     def store(self, values: Mapping[Any, Any], outdated: Set[Hashable]) -> None:
@@ -41,7 +43,7 @@ class Cache:
             return
         if outdated:
             values = {key: value for key, value in values.items() if key not in outdated}
-        if type(self.map) is dict:
+        if self.plain:
             self.map.update(values)
             return
         for key, value in values.items():

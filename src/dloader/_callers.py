@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Hashable, Mapping
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, final
 
 from dloader._failure import Handout
 
@@ -49,7 +49,7 @@ class Call(asyncio.Future[V]):
 
     def fail(self, error: Exception, handout: Handout) -> None:
         if not self.done():
-            self.__class__ = UnseenCall
+            self.__class__ = cast(type[Self], UnseenCall)
             self.set_exception(handout.take(error))
 
 
@@ -96,7 +96,7 @@ class Many(asyncio.Future[list[V]]):
         """Fail as a whole, and leave the batches that are still out."""
         if not self.done():
             if self.shares:
-                self.__class__ = UnseenMany
+                self.__class__ = cast(type[Self], UnseenMany)
             self.set_exception(error)
             self._leave()
 
@@ -147,6 +147,7 @@ class Share(Generic[V]):
             many.fail(handout.take(error))
 
 
+@final
 class Crowd(Generic[V]):
     """Everybody who waits for one key of one batch, when that is not one caller."""
 

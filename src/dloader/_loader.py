@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from inspect import isawaitable
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeVar, cast, overload
+from types import EllipsisType, TracebackType
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeAlias, TypeVar, cast, overload
 
 from dloader import _options as options
 from dloader._batch import Batch
@@ -27,19 +27,27 @@ if TYPE_CHECKING:
 
 __all__ = ("BatchResult", "DataLoader", "LoadFunction")
 
-K = TypeVar("K")
-V = TypeVar("V")
-K_contra = TypeVar("K_contra", contravariant=True)
-V_co = TypeVar("V_co", covariant=True)
+# TypeVar takes defaults at run time since Python 3.13. With them checkers infer Any from functions without
+# annotations (mypy would infer Never), and `class UserLoader(DataLoader)` needs no parameters.
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar as DefaultTypeVar
 
-BatchResult = Mapping[K, V | Exception] | Sequence[V | Exception] | Iterator[V | Exception]
+    K = DefaultTypeVar("K", default=Any)
+    V = DefaultTypeVar("V", default=Any)
+    V_co = DefaultTypeVar("V_co", default=Any, covariant=True)
+else:
+    K = TypeVar("K")
+    V = TypeVar("V")
+    V_co = TypeVar("V_co", covariant=True)
+
+BatchResult: TypeAlias = Mapping[K, V | Exception] | Sequence[V | Exception] | Iterator[V | Exception]
 """What a batch function may return: one result per key in the order of the keys, or a mapping."""
 
 
-class LoadFunction(Protocol[K_contra, V_co]):
+class LoadFunction(Protocol[K, V_co]):
     """A batch function: gets a list of keys of its own, returns one result or exception per key."""
 
-    def __call__(self, keys: list[K_contra], /) -> Awaitable[Sequence[V_co | Exception]]: ...
+    def __call__(self, keys: list[K], /) -> Awaitable[BatchResult[K, V_co]]: ...
 
 
 class DataLoader(Generic[K, V]):
@@ -84,68 +92,27 @@ class DataLoader(Generic[K, V]):
     """``False`` calls the batch function with one key at a time."""
     dispatch_policy: Dispatch | None = None
     """When an open batch closes; ``None`` is ``settle()``."""
-    default: Any = MISSING
+    default: object = MISSING
     """The result of keys that a returned mapping lacks; without it they raise `MissingKeyError`."""
     requested: Requested = Requested()
     """Which fields and types a resolver wants from this loader."""
 
-    @overload
     def __init__(
         self,
-        load_fn: Callable[[list[K]], Awaitable[Sequence[V | Exception]]] | None = None,
+        load_fn: LoadFunction[K, V] | None = None,
         max_batch_size: int | None = None,
         cache: bool | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
         cache_map: MutableMapping[Any, V] | None = None,
         *,
-        batch_load_fn: Callable[[list[K]], Awaitable[Sequence[V | Exception]]] | None = None,
+        batch_load_fn: LoadFunction[K, V] | None = None,
         batch: bool | None = None,
         cache_key_fn: Callable[[K], Hashable] | None = None,
         get_cache_key: Callable[[K], Hashable] | None = None,
         name: str | None = None,
         dispatch: Dispatch | None = None,
         max_concurrency: int | None = None,
-        default: V = ...,
-        cache_errors: bool | None = None,
-        instruments: Iterable[Instrument] = (),
-    ) -> None: ...
-
-    @overload
-    def __init__(
-        self,
-        load_fn: Callable[[list[K]], Awaitable[Mapping[K, V | Exception]]],
-        max_batch_size: int | None = None,
-        cache: bool | None = None,
-        loop: asyncio.AbstractEventLoop | None = None,
-        cache_map: MutableMapping[Any, V] | None = None,
-        *,
-        batch: bool | None = None,
-        cache_key_fn: Callable[[K], Hashable] | None = None,
-        get_cache_key: Callable[[K], Hashable] | None = None,
-        name: str | None = None,
-        dispatch: Dispatch | None = None,
-        max_concurrency: int | None = None,
-        default: V = ...,
-        cache_errors: bool | None = None,
-        instruments: Iterable[Instrument] = (),
-    ) -> None: ...
-
-    def __init__(
-        self,
-        load_fn: Callable[[list[K]], Awaitable[object]] | None = None,
-        max_batch_size: int | None = None,
-        cache: bool | None = None,
-        loop: asyncio.AbstractEventLoop | None = None,
-        cache_map: MutableMapping[Any, V] | None = None,
-        *,
-        batch_load_fn: Callable[[list[K]], Awaitable[object]] | None = None,
-        batch: bool | None = None,
-        cache_key_fn: Callable[[K], Hashable] | None = None,
-        get_cache_key: Callable[[K], Hashable] | None = None,
-        name: str | None = None,
-        dispatch: Dispatch | None = None,
-        max_concurrency: int | None = None,
-        default: object = ...,
+        default: V | EllipsisType = ...,
         cache_errors: bool | None = None,
         instruments: Iterable[Instrument] = (),
     ) -> None:
@@ -176,7 +143,7 @@ class DataLoader(Generic[K, V]):
         has_method = cls.batch_load_fn is not DataLoader.batch_load_fn
         self.name = name or (cls.__name__ if cls is not DataLoader else options.name_of(load_fn or batch_load_fn))
         function = options.checked_batch_function(self.name, load_fn, batch_load_fn, has_method)
-        self.load_fn: Callable[[list[K]], Awaitable[object]] = function or self.batch_load_fn
+        self.load_fn: LoadFunction[K, V] = function or self.batch_load_fn
         size = self.max_batch_size if max_batch_size is None else max_batch_size
         self.max_batch_size = options.checked_size(self.name, "max_batch_size", size)
         if not options.checked_flag(self.name, "batch", self.batch if batch is None else batch):
@@ -208,7 +175,7 @@ class DataLoader(Generic[K, V]):
             options.checked_instruments(self.name, instruments),
         )
 
-    async def batch_load_fn(self, keys: list[K]) -> BatchResult[K, V]:
+    async def batch_load_fn(self, keys: list[K], /) -> BatchResult[K, V]:
         """Load many keys at once. Subclasses define this, or a function is passed; never both."""
         raise NotImplementedError
 
@@ -233,7 +200,7 @@ class DataLoader(Generic[K, V]):
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            loop = None  # type: ignore[assignment]
+            loop = None
         if loop is not batches.loop or self.closed or loop is None:
             loop = self._enter(loop)
         cache_key = key if self._key_fn is None and key is not None else self._cache_key(key)
@@ -273,9 +240,15 @@ class DataLoader(Generic[K, V]):
     def load_many(self, keys: Iterable[K], *, return_exceptions: Literal[False] = False) -> asyncio.Future[list[V]]: ...
     @overload
     def load_many(
+        self, keys: Iterable[K], *, return_exceptions: Literal[True]
+    ) -> asyncio.Future[list[V | Exception]]: ...
+    @overload
+    def load_many(
         self, keys: Iterable[K], *, return_exceptions: bool
     ) -> asyncio.Future[list[V]] | asyncio.Future[list[V | Exception]]: ...
-    def load_many(self, keys: Iterable[K], *, return_exceptions: bool = False) -> Any:
+    def load_many(
+        self, keys: Iterable[K], *, return_exceptions: bool = False
+    ) -> asyncio.Future[list[V]] | asyncio.Future[list[V | Exception]]:
         """Ask for many keys with one future for the whole set; far cheaper than one ``load`` per key.
 
         Args:
@@ -291,7 +264,7 @@ class DataLoader(Generic[K, V]):
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            loop = None  # type: ignore[assignment]
+            loop = None
         loop = self._enter(loop)
         wanted = self._by_cache_key(keys)
         many: Many[V] = Many(loop=loop)
@@ -326,7 +299,7 @@ class DataLoader(Generic[K, V]):
 
     def _take_cached(self, many: Many[V], unique: dict[Any, K]) -> Exception | None:
         """Move what is cached from `unique` to the set; return the error it must fail with, if any."""
-        if not self.cache or (type(self._cache.map) is dict and not self._cache.map):
+        if not self.cache or (self._cache.plain and not self._cache.map):
             return None
         for cache_key in list(unique):
             found = self._cached(cache_key, MISSING)
@@ -375,7 +348,7 @@ class DataLoader(Generic[K, V]):
             self._cache.set(cache_key, value)
         return self
 
-    def prime_many(self, data: Mapping[K, V] | Mapping[K, V | Exception]) -> Self:
+    def prime_many(self, data: Mapping[K, V | Exception]) -> Self:
         """Prime every key of a mapping; see `prime`."""
         for key, value in data.items():
             self.prime(key, value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Iterable, MutableMapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from dloader._dispatch import settle
 from dloader.errors import OptionError
@@ -26,6 +26,8 @@ __all__ = (
     "name_of",
 )
 
+T = TypeVar("T")
+
 
 def name_of(function: object) -> str:
     """The name that errors and pictures show for the loader of a batch function."""
@@ -33,7 +35,7 @@ def name_of(function: object) -> str:
     return getattr(inner, "__qualname__", None) or type(inner).__qualname__
 
 
-def checked_batch_function(name: str, given: object, other: object, has_method: bool) -> Any:
+def checked_batch_function(name: str, given: T | None, other: T | None, has_method: bool) -> T | None:
     """The one batch function of a loader, or ``None`` when its class has a ``batch_load_fn``."""
     if given is not None and other is not None:
         raise OptionError(f"loader {name!r} was given load_fn and batch_load_fn: they are two names of one option")
@@ -79,7 +81,7 @@ def checked_flag(name: str, option: str, value: object) -> bool:
     return value
 
 
-def checked_callable(name: str, first: object, second: object) -> Any:
+def checked_callable(name: str, first: T | None, second: T | None) -> T | None:
     """``cache_key_fn``, also spelt ``get_cache_key``."""
     if first is not None and second is not None:
         raise OptionError(f"loader {name!r} was given cache_key_fn and get_cache_key: they are two names of one option")
@@ -89,14 +91,18 @@ def checked_callable(name: str, first: object, second: object) -> Any:
     return function
 
 
-def checked_cache_map(name: str, cache_map: object) -> Any:
+def checked_cache_map(name: str, cache_map: T | None) -> T | None:
     """Any mutable mapping, a cachetools cache say."""
-    methods = ("__getitem__", "__setitem__", "pop", "clear")
-    if cache_map is not None and not isinstance(cache_map, MutableMapping):
-        missing = [method for method in methods if not hasattr(cache_map, method)]
-        if missing or isinstance(cache_map, type):
-            raise OptionError(f"loader {name!r}: cache_map takes a mutable mapping, not {cache_map!r}")
+    if cache_map is not None and not _is_mutable_mapping(cache_map):
+        raise OptionError(f"loader {name!r}: cache_map takes a mutable mapping, not {cache_map!r}")
     return cache_map
+
+
+def _is_mutable_mapping(value: object) -> bool:
+    methods = ("__getitem__", "__setitem__", "pop", "clear")
+    if isinstance(value, MutableMapping):
+        return True
+    return not isinstance(value, type) and all(hasattr(value, method) for method in methods)
 
 
 def checked_loop(name: str, loop: object) -> asyncio.AbstractEventLoop | None:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import Any, Self, TypeGuard, TypeVar, cast, overload
 
-from dloader._loader import DataLoader
+from dloader._loader import DataLoader, K, LoadFunction, V
 from dloader.errors import LoaderClosedError, OptionError
 
 __all__ = ("LoaderRegistry",)
 
-K = TypeVar("K")
-V = TypeVar("V")
 L = TypeVar("L", bound=DataLoader[Any, Any])
 
 
@@ -42,8 +39,8 @@ class LoaderRegistry:
     @overload
     def get(self, source: type[L], /) -> L: ...
     @overload
-    def get(self, source: Callable[[list[K]], Awaitable[Sequence[V | Exception]]], /) -> DataLoader[K, V]: ...
-    def get(self, source: Any, /) -> Any:
+    def get(self, source: LoadFunction[K, V], /) -> DataLoader[K, V]: ...
+    def get(self, source: object, /) -> DataLoader[Any, Any]:
         """Return the loader of a loader class or batch function, made on first use.
 
         Args:
@@ -85,10 +82,14 @@ class LoaderRegistry:
         return f"LoaderRegistry({', '.join(map(repr, self._loaders.values()))})"
 
 
-def make_loader(source: Any) -> DataLoader[Any, Any]:
+def make_loader(source: object) -> DataLoader[Any, Any]:
     """Make a loader of a loader class or a batch function."""
-    if isinstance(source, type) and issubclass(source, DataLoader):
+    if _is_loader_class(source):
         return source()
     if callable(source) and not isinstance(source, type):
-        return DataLoader(source)
+        return DataLoader(cast(LoadFunction[Any, Any], source))
     raise OptionError(f"a loader is made of a DataLoader subclass or an async batch function, not of {source!r}")
+
+
+def _is_loader_class(source: object) -> TypeGuard[type[DataLoader[Any, Any]]]:
+    return isinstance(source, type) and issubclass(source, DataLoader)
