@@ -1,0 +1,126 @@
+"""Frames: the nodes of one class that arrived together, and how far they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from enum import IntEnum
+from typing import Any
+
+from dloader.resolver._graph import Outlook
+from dloader.resolver._plan import Plan, Step
+from dloader.resolver._walk import locate
+
+__all__ = ("Column", "Frame", "Phase", "path_of")
+
+
+class Phase(IntEnum):
+    """Where the nodes of a frame stand."""
+
+    RESOLVING = 0
+    POSTING = 1
+    FINISHING = 2
+    DONE = 3
+
+
+class Frame:
+    """Nodes of one class, at one depth, from one field of one parent frame; lives as long as the resolve."""
+
+    __slots__ = (
+        "after_exposed",
+        "after_steps",
+        "below",
+        "collectors",
+        "contexts",
+        "depth",
+        "exposed",
+        "field",
+        "nodes",
+        "outlook",
+        "owners",
+        "parent",
+        "pending",
+        "phase",
+        "steps_left",
+        "unexposed",
+        "waiters",
+    )
+
+    def __init__(
+        self, outlook: Outlook, nodes: Sequence[Any], parent: Frame | None, field: str, owners: Sequence[int]
+    ) -> None:
+        self.outlook = outlook
+        self.nodes = nodes
+        self.parent = parent
+        self.field = field
+        """The field of the parent's class that holds these nodes."""
+        self.owners = owners
+        """For each node, the index of its parent node in the parent frame."""
+        self.depth: int = 0 if parent is None else parent.depth + 1
+        self.phase = Phase.RESOLVING
+        self.pending = 1
+        """What must be done before the next phase: steps, frames below, shared nodes elsewhere; 1 while starting."""
+        self.steps_left = len(outlook.plan.steps)
+        exposed = {name for name, _ in outlook.plan.exposes}
+        self.unexposed = sum(step.child.name in exposed for step in outlook.plan.steps)
+        """How many steps still have to fill a field that nodes below will see."""
+        self.after_steps: list[Callable[[], None]] = []
+        self.after_exposed: list[Callable[[], None]] = []
+        self.waiters: list[Frame] = []
+        """Other frames that hold nodes of this one."""
+        self.below: list[Frame] = []
+        self.contexts: Sequence[Mapping[str, Any]] = ()
+        """``ancestor_context`` of each node, if the class or one below takes it."""
+        self.exposed: Sequence[Mapping[str, Any]] | None = None
+        self.collectors: list[dict[tuple[str, str], Any]] = []
+        """For each node, its own collectors by method and parameter."""
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of the nodes' class."""
+        return self.outlook.plan
+
+    def contexts_below(self) -> Sequence[Mapping[str, Any]]:
+        """``ancestor_context`` for the children of each node: what is exposed above, and by the node itself."""
+        exposes = self.plan.exposes
+        contexts = self.contexts or [{}] * len(self.nodes)
+        if not exposes:
+            return contexts
+        if self.exposed is None:
+            self.exposed = [
+                {**context, **{alias: getattr(node, name) for name, alias in exposes}}
+                for node, context in zip(self.nodes, contexts, strict=True)
+            ]
+        return self.exposed
+
+
+class Column:
+    """One step at work on the nodes of a frame: its values, some of which are still awaited."""
+
+    __slots__ = ("frame", "left", "positions", "step", "values")
+
+    def __init__(self, frame: Frame, step: Step, positions: Sequence[int]) -> None:
+        self.frame = frame
+        self.step = step
+        self.positions = positions
+        """Which nodes of the frame the values are for."""
+        self.values: Any = ()
+        self.left = 0
+        """How many batches, tasks and futures are not done."""
+
+    @property
+    def nodes(self) -> Sequence[Any]:
+        """The nodes that the values are for."""
+        nodes = self.frame.nodes
+        return nodes if len(self.positions) == len(nodes) else [nodes[position] for position in self.positions]
+
+
+def path_of(frame: Frame, index: int, root: object) -> str:
+    """Where a node is, seen from the root: ``Company[2].offices[0]``. Searched for only when something fails."""
+    path = ""
+    while frame.parent is not None:
+        node, parent = frame.nodes[index], frame.parent
+        index = frame.owners[index]
+        place = locate(getattr(parent.nodes[index], frame.field), node)
+        path = f".{frame.field}{place or ''}{path}"
+        frame = parent
+    return f"{type(frame.nodes[index]).__qualname__}{locate(root, frame.nodes[index]) or ''}{path}"

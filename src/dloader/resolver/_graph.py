@@ -1,0 +1,209 @@
+"""What lies below a class: which classes can follow it, which loaders they use at which depth.
+
+Plans are kept as long as their classes. A class is always part of a reference cycle, so only the garbage collector frees
+it: classes that no module holds, made in a function say, are let go at the start of each full collection and
+compiled again if they turn out to live on.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dloader.resolver._plan import Child, Plan, Step, compile_plan
+from dloader.resolver._types import is_node_class, subclasses
+
+__all__ = ("Graph", "Outlook", "Use", "graph")
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A loader that a field wants."""
+
+    source: object
+    owner: type
+    step: Step
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outlook:
+    """What the engine must know of a class before it visits nodes of it."""
+
+    plan: Plan
+    closure: Mapping[type, Plan]
+    """The class and all classes that can follow it."""
+    is_idle: bool
+    """Whether there is nothing to do in the class or below."""
+    is_positional: bool
+    """Whether the answer depends on where a node stands: then every position gets a copy of its own."""
+    wants_ancestors: bool
+    """Whether the class or one below takes ``ancestor_context``."""
+    sends: bool
+    """Whether the class or one below sends to collectors."""
+    problems: tuple[str, ...]
+    context_users: tuple[str, ...]
+    uses: tuple[Use, ...]
+    known_subclasses: int
+    """A class defined later may follow too: then this outlook is outdated."""
+
+
+class Graph:
+    """Plans and outlooks of classes, compiled once each."""
+
+    def __init__(self) -> None:
+        self._plans: dict[type, Plan] = {}
+        self._outlooks: dict[type, Outlook] = {}
+        self._levels: list[dict[type, frozenset[tuple[object, bool]]]] = []
+        self._temporary: set[type] = set()
+
+    def plan(self, cls: type) -> Plan:
+        """The plan of a model or dataclass."""
+        plan = self._plans.get(cls)
+        if plan is None:
+            self._plans[cls] = plan = compile_plan(cls)
+            if not _held_by_module(cls):
+                self._temporary.add(cls)
+        return plan
+
+    def outlook(self, cls: type) -> Outlook:
+        """What lies below a class."""
+        outlook = self._outlooks.get(cls)
+        if outlook is None:
+            self._outlooks[cls] = outlook = self._look(cls)
+        return outlook
+
+    def refresh(self, cls: type) -> Outlook:
+        """The outlook of a root class; classes that were defined since are taken in."""
+        outlook = self.outlook(cls)
+        if outlook.known_subclasses != _count_subclasses(outlook.closure):
+            self._forget_outlooks()
+            outlook = self.outlook(cls)
+        return outlook
+
+    def targets(self, child: Child) -> Iterator[type]:
+        """The classes that a field may hold: those its type names, and their subclasses."""
+        for cls in child.classes:
+            yield cls
+            yield from (kind for kind in subclasses(cls) if is_node_class(kind))
+
+    def needs_visit(self, child: Child) -> bool:
+        """Whether a field may hold a node that there is something to do with."""
+        return child.unknown or any(not self.outlook(cls).is_idle for cls in self.targets(child))
+
+    def loaders_at(self, classes: Iterable[type], depth: int) -> frozenset[tuple[object, bool]]:
+        """The loaders (and whether posts use them) of all nodes `depth` levels below nodes of these classes."""
+        while len(self._levels) <= depth:
+            self._levels.append({})
+        found: frozenset[tuple[object, bool]] = frozenset()
+        for cls in classes:
+            found |= self._loaders_at(cls, depth)
+        return found
+
+    def forget_temporary(self) -> None:
+        """Let go of the classes that no module holds."""
+        if self._temporary:
+            self._forget_outlooks()
+            for cls in self._temporary:
+                del self._plans[cls]
+            self._temporary = set()
+
+    def _forget_outlooks(self) -> None:
+        self._outlooks, self._levels = {}, []
+
+    def _look(self, cls: type) -> Outlook:
+        closure: dict[type, Plan] = {}
+        unseen = [cls]
+        while unseen:
+            kind = unseen.pop()
+            if kind not in closure:
+                closure[kind] = plan = self.plan(kind)
+                unseen.extend(target for child in _fields_below(plan) for target in self.targets(child))
+        plans = closure.values()
+        plan = closure[cls]
+        wants_ancestors = any(below.wants("ancestor_context") for below in plans)
+        sends = any(below.sends for below in plans)
+        unknown = any(child.unknown for below in plans for child in _fields_below(below))
+        return Outlook(
+            plan,
+            closure,
+            is_idle=not unknown and not any(below.has_work or below.problems for below in plans),
+            is_positional=plan.wants("parent") or wants_ancestors or sends,
+            wants_ancestors=wants_ancestors,
+            sends=sends,
+            problems=tuple(problem for below in plans for problem in below.problems),
+            context_users=tuple(
+                f"{below.cls.__qualname__}.{method.name}"
+                for below in plans
+                for method in below.methods
+                if "context" in method.special
+            ),
+            uses=tuple(_uses(plans)),
+            known_subclasses=_count_subclasses(closure),
+        )
+
+    def _loaders_at(self, cls: type, depth: int) -> frozenset[tuple[object, bool]]:
+        """Level by level from the nearest, so that a chain of any length needs no recursion."""
+        for level, known in enumerate(self._levels[: depth + 1]):
+            for kind, plan in self.outlook(cls).closure.items():
+                if kind not in known:
+                    known[kind] = self._own_loaders(plan) if level == 0 else self._below(plan, level)
+        return self._levels[depth][cls]
+
+    def _own_loaders(self, plan: Plan) -> frozenset[tuple[object, bool]]:
+        return frozenset(
+            (source, step.is_post) for step in (*plan.steps, *plan.posts, *_final(plan)) for source in step.loaders
+        )
+
+    def _below(self, plan: Plan, level: int) -> frozenset[tuple[object, bool]]:
+        nearer = self._levels[level - 1]
+        found: frozenset[tuple[object, bool]] = frozenset()
+        for child in _fields_below(plan):
+            for target in self.targets(child):
+                found |= nearer.get(target, frozenset())
+        return found
+
+
+def _final(plan: Plan) -> tuple[Step, ...]:
+    return () if plan.final is None else (plan.final,)
+
+
+def _fields_below(plan: Plan) -> Iterator[Child]:
+    yield from (step.child for step in plan.steps)
+    yield from plan.children
+
+
+def _uses(plans: Iterable[Plan]) -> Iterator[Use]:
+    for plan in plans:
+        for step in (*plan.steps, *plan.posts, *_final(plan)):
+            yield from (Use(source, plan.cls, step) for source in step.loaders)
+
+
+def _count_subclasses(classes: Iterable[type]) -> int:
+    return sum(len(type.__subclasses__(cls)) for cls in classes)
+
+
+def _held_by_module(cls: type) -> bool:
+    """Whether a class can be imported by its name; a generic model counts if its parts can."""
+    parts: Mapping[str, Any] = getattr(cls, "__pydantic_generic_metadata__", {})
+    origin = parts.get("origin")
+    if origin is not None:
+        return _held_by_module(origin) and all(_held_by_module(part) for part in parts["args"] if isinstance(part, type))
+    found: Any = sys.modules.get(cls.__module__)
+    for name in cls.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return found is cls
+
+
+graph = Graph()
+"""Of the process; it holds nothing of any resolve."""
+
+
+def _let_go(phase: str, info: Mapping[str, int]) -> None:
+    if phase == "start" and info["generation"] == 2:
+        graph.forget_temporary()
+
+
+gc.callbacks.append(_let_go)  # type: ignore[arg-type]

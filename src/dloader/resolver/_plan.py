@@ -1,0 +1,263 @@
+"""Model class -> plan: its steps and posts, what they need, and where children sit. Pure: no asyncio, no loading."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dloader.resolver._markers import Depends, ExposeAs, ICollector, Load, SendTo
+from dloader.resolver._types import FieldType, classes_in, field_types, functions_of, type_hints
+
+__all__ = ("Child", "Method", "Plan", "Step", "compile_plan", "hint")
+
+EXPOSE, COLLECT = "__pydantic_resolve_expose__", "__pydantic_resolve_collect__"
+"""Class-level markers of pydantic-resolve, read so that its models move over unchanged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A ``resolve_`` or ``post_`` method and what it wants to be called with."""
+
+    name: str
+    function: Callable[..., Any]
+    is_async: bool
+    mapper: Any
+    loaders: tuple[tuple[str, object], ...]
+    """Parameter and loader class, batch function or loader."""
+    collectors: tuple[tuple[str, ICollector], ...]
+    special: frozenset[str]
+    """Which of ``context``, ``parent`` and ``ancestor_context`` it takes."""
+
+    @property
+    def per_node(self) -> bool:
+        """Whether its arguments differ from node to node."""
+        return bool(self.collectors or self.special - {"context"})
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A field that may hold nodes."""
+
+    name: str
+    classes: tuple[type, ...]
+    unknown: bool
+    """Whether it may hold classes that its type does not name."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """One field of one class that is filled: by a method or declaratively."""
+
+    child: Child
+    loaders: tuple[object, ...]
+    method: Method | None = None
+    load: Load | None = None
+    is_post: bool = False
+
+    @property
+    def label(self) -> str:
+        """The field's name, or the method's that fills none."""
+        return self.child.name
+
+
+@dataclass(slots=True, eq=False)
+class Plan:
+    """What is to be done with the nodes of one class; immutable once compiled, kept while the class lives."""
+
+    cls: type
+    steps: tuple[Step, ...] = ()
+    posts: tuple[Step, ...] = ()
+    final: Step | None = None
+    """``post_default_handler``."""
+    children: tuple[Child, ...] = ()
+    """Fields that are not filled by a step and may hold nodes."""
+    exposes: tuple[tuple[str, str], ...] = ()
+    sends: tuple[tuple[str | tuple[str, ...], str], ...] = ()
+    problems: list[str] = field(default_factory=list)
+    columns: dict[str, Any] = field(default_factory=dict)
+    """By field, how values are converted and written; made by the engine when a field is first filled."""
+
+    @property
+    def has_work(self) -> bool:
+        """Whether the class itself declares anything."""
+        return bool(self.steps or self.posts or self.final or self.sends or self.exposes)
+
+    @property
+    def methods(self) -> Iterable[Method]:
+        """All methods of the plan."""
+        for step in (*self.steps, *self.posts, *([self.final] if self.final else [])):
+            if step.method is not None:
+                yield step.method
+
+    def wants(self, special: str) -> bool:
+        """Whether a method takes ``context``, ``parent`` or ``ancestor_context``."""
+        return any(special in method.special for method in self.methods)
+
+
+def compile_plan(cls: type) -> Plan:
+    """Read a model or dataclass; mistakes go to ``plan.problems``, all of them."""
+    plan = Plan(cls)
+    try:
+        fields = field_types(cls)
+    except NameError as error:
+        plan.problems.append(f"{cls.__qualname__}: a type cannot be evaluated ({_first_line(error)})")
+        return plan
+    filled = _compile_methods(plan, fields)
+    _compile_loads(plan, fields, filled)
+    plan.children = tuple(
+        child for name, declared in fields.items() if name not in filled and _may_hold_nodes(child := _child(name, declared))
+    )
+    plan.exposes = tuple(_exposes(plan, fields))
+    plan.sends = tuple(_sends(plan, fields))
+    return plan
+
+
+def hint(name: str, names: Iterable[str]) -> str:
+    """`` (did you mean 'offices'?)`` or the names there are."""
+    known = list(names)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"there is {', '.join(map(repr, known))}" if known else "there is none"
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0]
+
+
+def _child(name: str, declared: FieldType) -> Child:
+    return Child(name, *classes_in(declared.annotation))
+
+
+def _may_hold_nodes(child: Child) -> bool:
+    return bool(child.classes) or child.unknown
+
+
+# -- methods -------------------------------------------------------------------------------------------------
+
+
+def _compile_methods(plan: Plan, fields: Mapping[str, FieldType]) -> set[str]:
+    """Compile ``resolve_`` and ``post_`` methods; return the fields that ``resolve_`` methods fill."""
+    steps: list[Step] = []
+    posts: list[Step] = []
+    for name, function in functions_of(plan.cls).items():
+        prefix, _, target = name.partition("_")
+        if name == "post_default_handler":
+            if "default_handler" in fields:
+                plan.problems.append(
+                    f"{plan.cls.__qualname__}.post_default_handler runs last and fills no field, but there is a field "
+                    f"'default_handler': rename one of them"
+                )
+            method = _compile_method(plan, name, function, is_post=True)
+            plan.final = Step(Child(name, (), False), _sources(method), method, is_post=True)
+        elif target not in fields:
+            plan.problems.append(
+                f"{plan.cls.__qualname__}.{name} fills no field: there is no field {target!r} ({hint(target, fields)})"
+            )
+        else:
+            method = _compile_method(plan, name, function, is_post=prefix == "post")
+            step = Step(_child(target, fields[target]), _sources(method), method, is_post=prefix == "post")
+            (posts if step.is_post else steps).append(step)
+    plan.steps, plan.posts = tuple(steps), tuple(posts)
+    return {step.child.name for step in steps}
+
+
+def _sources(method: Method) -> tuple[object, ...]:
+    return tuple(source for _, source in method.loaders)
+
+
+def _compile_method(plan: Plan, name: str, function: Callable[..., Any], is_post: bool) -> Method:
+    hints = type_hints(function, plan.cls)
+    loaders: list[tuple[str, object]] = []
+    collectors: list[tuple[str, ICollector]] = []
+    special: set[str] = set()
+    for parameter in list(inspect.signature(function).parameters.values())[1:]:
+        annotation = hints.get(parameter.name)
+        depends = _depends_of(parameter, annotation)
+        if depends is not None:
+            loaders.append((parameter.name, depends))
+        elif isinstance(parameter.default, ICollector):
+            if not is_post:
+                plan.problems.append(
+                    f"{plan.cls.__qualname__}.{name}: a Collector is filled after the subtree is done, so only post_ "
+                    f"methods take one"
+                )
+            collectors.append((parameter.name, parameter.default))
+        elif parameter.name in ("context", "parent", "ancestor_context"):
+            special.add(parameter.name)
+        elif parameter.default is parameter.empty and parameter.kind.name not in ("VAR_POSITIONAL", "VAR_KEYWORD"):
+            plan.problems.append(
+                f"{plan.cls.__qualname__}.{name} takes {parameter.name!r}, which nobody provides: use context, parent, "
+                f"ancestor_context, LoaderDepend(...), Collector(...) or a default"
+            )
+    return Method(
+        name,
+        function,
+        inspect.iscoroutinefunction(function),
+        getattr(function, "__dloader_mapper__", None),
+        tuple(loaders),
+        tuple(collectors),
+        frozenset(special),
+    )
+
+
+def _depends_of(parameter: inspect.Parameter, annotation: Any) -> object | None:
+    """The loader that a parameter asks for, as default value or inside ``Annotated``."""
+    markers = getattr(annotation, "__metadata__", ())
+    marker = next((mark for mark in (parameter.default, *markers) if isinstance(mark, Depends)), None)
+    if marker is None:
+        return None
+    if marker.dependency is not None:
+        return marker.dependency
+    declared = getattr(annotation, "__origin__", annotation)
+    return declared if declared is not None else marker  # a marker is no loader: reported with the loaders
+
+
+# -- markers -------------------------------------------------------------------------------------------------
+
+
+def _compile_loads(plan: Plan, fields: Mapping[str, FieldType], filled: set[str]) -> None:
+    loads: list[Step] = []
+    for name, declared in fields.items():
+        for marker in declared.metadata:
+            if not isinstance(marker, Load):
+                continue
+            where = f"{plan.cls.__qualname__}.{name}"
+            if marker.by not in fields:
+                plan.problems.append(f"{where}: Load(by={marker.by!r}) names no field ({hint(marker.by, fields)})")
+            if name in filled:
+                plan.problems.append(f"{where} is filled twice: by Load and by resolve_{name}, or by two Loads")
+            filled.add(name)
+            loads.append(Step(_child(name, declared), (marker.loader,), load=marker))
+    plan.steps = (*loads, *plan.steps)
+
+
+def _exposes(plan: Plan, fields: Mapping[str, FieldType]) -> Iterable[tuple[str, str]]:
+    for name, declared in fields.items():
+        yield from ((name, marker.alias) for marker in declared.metadata if isinstance(marker, ExposeAs))
+    for name, alias in getattr(plan.cls, EXPOSE, {}).items():
+        _check_field(plan, EXPOSE, name, fields)
+        yield name, alias
+
+
+def _sends(plan: Plan, fields: Mapping[str, FieldType]) -> Iterable[tuple[str | tuple[str, ...], str]]:
+    for name, declared in fields.items():
+        for marker in declared.metadata:
+            if isinstance(marker, SendTo):
+                yield from ((name, target) for target in _names(marker.names))
+    for names, targets in getattr(plan.cls, COLLECT, {}).items():
+        for name in _names(names):
+            _check_field(plan, COLLECT, name, fields)
+        yield from ((names, target) for target in _names(targets))
+
+
+def _names(names: Any) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _check_field(plan: Plan, marker: str, name: str, fields: Mapping[str, FieldType]) -> None:
+    if name not in fields:
+        plan.problems.append(f"{plan.cls.__qualname__}.{marker} names no field: {name!r} ({hint(name, fields)})")

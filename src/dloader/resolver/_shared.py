@@ -1,0 +1,116 @@
+"""Nodes that stand in several places of one tree.
+
+A node is visited once and everybody who holds it waits for that, unless its plan asks where it stands (``parent``,
+``ancestor_context``, collectors): then each further place gets a copy of the node as it was when it first arrived.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+from dloader.resolver._convert import writer_of
+from dloader.resolver._frame import Frame, Phase
+from dloader.resolver._graph import Outlook
+from dloader.resolver._walk import rebuild
+
+__all__ = ("SharedNodes",)
+
+
+class SharedNodes:
+    """Who visits each node; lives as long as one resolve and keeps its nodes alive, so that ids stay true."""
+
+    __slots__ = ("_first", "_originals", "_visits")
+
+    def __init__(self) -> None:
+        self._visits: dict[int, Frame] = {}
+        self._first: dict[int, Any] = {}
+        """Copies of positional nodes as they first arrived."""
+        self._originals: dict[int, int] = {}
+        """From a copy's id to the id of the node it stands for."""
+
+    def all_new(self, nodes: Sequence[Any]) -> bool:
+        """Whether no node was seen before, here or elsewhere."""
+        ids = set(map(id, nodes))
+        return len(ids) == len(nodes) and self._visits.keys().isdisjoint(ids)
+
+    def add(self, frame: Frame) -> None:
+        """Note that a frame visits its nodes."""
+        self._visits.update(dict.fromkeys(map(id, frame.nodes), frame))
+        if frame.outlook.is_positional:
+            for node in frame.nodes:
+                self._first.setdefault(id(node), copy.copy(node))
+
+    def sort_out(
+        self,
+        frame: Frame | None,
+        outlook: Outlook,
+        chosen: Sequence[int],
+        items: Sequence[Any],
+        owners: Sequence[int],
+        replaced: dict[int, Any],
+    ) -> tuple[list[Any], list[int]]:
+        """Which of the chosen nodes are to be visited now: new ones, and copies in `replaced` for known ones."""
+        nodes: dict[int, Any] = {}
+        own: list[int] = []
+        for index in chosen:
+            node, owner = items[index], owners[index]
+            known = self._visits.get(id(node))
+            if known is not None or id(node) in nodes:
+                if not outlook.is_positional or frame is None or self._is_above(node, frame, owner):
+                    if known is not None and frame is not None:
+                        _wait_for(frame, known)
+                    continue
+                node = replaced[index] = self._copy(node)
+            nodes[id(node)] = node
+            own.append(owner)
+        return list(nodes.values()), own
+
+    def put_back(
+        self, frame: Frame, name: str, owners: Sequence[int], items: Sequence[Any], replaced: dict[int, Any]
+    ) -> None:
+        """Put copies into the field of the parents they were made for, in containers of their own."""
+        write = writer_of(frame.plan.cls, name)
+        for parent in dict.fromkeys(owners[index] for index in replaced):
+            indexes = iter([index for index, owner in enumerate(owners) if owner == parent])
+
+            def replace(item: Any, indexes: Any = indexes) -> Any:
+                return replaced.get(next(indexes), item)
+
+            node = frame.nodes[parent]
+            write([node], [rebuild(getattr(node, name), replace)])
+
+    def _copy(self, node: Any) -> Any:
+        original = self._originals.get(id(node), id(node))
+        copied = copy.copy(self._first.get(original, node))
+        self._originals[id(copied)] = original
+        return copied
+
+    def _is_above(self, node: Any, frame: Frame, index: int) -> bool:
+        """Whether a node is found below itself: a cycle ends there."""
+        original = self._originals.get(id(node), id(node))
+        above: Frame | None = frame
+        while above is not None:
+            here = id(above.nodes[index])
+            if self._originals.get(here, here) == original:
+                return True
+            index = above.owners[index]
+            above = above.parent
+        return False
+
+
+def _wait_for(frame: Frame, other: Frame) -> None:
+    """Let `frame` wait until the nodes of `other` are done, unless `other` waits for `frame`: a cycle ends there."""
+    if other.phase is Phase.DONE:
+        return
+    unseen, seen = [frame], {frame}
+    while unseen:
+        current = unseen.pop()
+        if current is other:
+            return
+        above = (*current.waiters, *(() if current.parent is None else (current.parent,)))
+        unseen.extend(one for one in above if one not in seen)
+        seen.update(above)
+    other.waiters.append(frame)
+    frame.pending += 1

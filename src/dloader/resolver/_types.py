@@ -1,0 +1,133 @@
+"""Reading annotations: which classes may sit in a field, and what a class declares."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, Literal, NewType, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, PydanticUserError
+
+__all__ = ("FieldType", "classes_in", "field_types", "functions_of", "is_node_class", "is_node", "subclasses", "type_hints")
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FieldType:
+    """A field of a model or dataclass: its type without markers, and the markers."""
+
+    annotation: Any
+    metadata: tuple[Any, ...]
+
+
+def is_node_class(kind: object) -> typing.TypeGuard[type]:
+    """Whether instances of a class are walked: Pydantic models and dataclasses."""
+    return isinstance(kind, type) and (issubclass(kind, BaseModel) or dataclasses.is_dataclass(kind))
+
+
+def is_node(value: object) -> bool:
+    """Whether a value is walked as a node."""
+    return is_node_class(type(value))
+
+
+def field_types(cls: type) -> dict[str, FieldType]:
+    """The fields of a model or dataclass.
+
+    Raises:
+        NameError: An annotation names something that does not exist.
+    """
+    if issubclass(cls, BaseModel):
+        if not cls.__pydantic_complete__:
+            try:
+                cls.model_rebuild()
+            except PydanticUserError as error:
+                raise NameError(str(error)) from error
+        return {name: FieldType(info.annotation, tuple(info.metadata)) for name, info in cls.model_fields.items()}
+    hints = typing.get_type_hints(cls, include_extras=True)
+    return {field.name: _split(hints[field.name]) for field in dataclasses.fields(cls)}
+
+
+def _split(annotation: Any) -> FieldType:
+    if get_origin(annotation) is Annotated:
+        return FieldType(annotation.__origin__, annotation.__metadata__)
+    return FieldType(annotation, ())
+
+
+def classes_in(annotation: Any) -> tuple[tuple[type, ...], bool]:
+    """The node classes that a type names, and whether it may hold others too.
+
+    It may where it names a type variable, a protocol or a named tuple. ``Any`` and ``object`` are taken at their
+    word: whoever says no more of a field does not ask for it to be walked.
+    """
+    found: dict[type, None] = {}
+    unknown = False
+    for leaf in _leaves(annotation, set()):
+        if is_node_class(leaf):
+            found[leaf] = None
+        elif isinstance(leaf, type) and leaf is not tuple and issubclass(leaf, tuple):
+            unknown = True
+        elif isinstance(leaf, type) and leaf.__module__ not in ("builtins", "typing"):
+            unknown = unknown or getattr(leaf, "_is_protocol", False)
+            found.update(dict.fromkeys(kind for kind in subclasses(leaf) if is_node_class(kind)))
+        else:
+            unknown = unknown or isinstance(leaf, TypeVar)
+    return tuple(found), unknown
+
+
+def subclasses(cls: type) -> Iterator[type]:
+    """All subclasses of a class that exist now, in the order of their definition."""
+    for kind in type.__subclasses__(cls):
+        yield kind
+        yield from subclasses(kind)
+
+
+def _leaves(annotation: Any, seen: set[int]) -> Iterator[Any]:
+    """The types that an annotation is made of, down to those without arguments."""
+    if id(annotation) in seen:  # a recursive type alias
+        return
+    seen.add(id(annotation))
+    origin = get_origin(annotation)
+    if isinstance(annotation, typing_alias_types):
+        yield from _leaves(annotation.__value__, seen)
+    elif isinstance(annotation, NewType):
+        yield from _leaves(annotation.__supertype__, seen)
+    elif origin is Annotated:
+        yield from _leaves(annotation.__origin__, seen)
+    elif origin is Literal:
+        return
+    elif origin in (Union, types.UnionType) or origin is not None:
+        if isinstance(origin, typing_alias_types):
+            yield from _leaves(origin.__value__, seen)
+        if is_node_class(origin):  # a generic dataclass: Page[User]
+            yield origin
+        for argument in get_args(annotation):
+            yield from _leaves(argument, seen)
+    else:
+        yield annotation
+
+
+typing_alias_types: tuple[type, ...] = tuple(
+    kind for kind in (getattr(typing, "TypeAliasType", None),) if kind is not None
+)
+
+
+def functions_of(cls: type) -> dict[str, Callable[..., Any]]:
+    """The functions that a class defines or inherits, base classes first, in the order of their definition."""
+    names = dict.fromkeys(name for base in reversed(cls.__mro__) for name in vars(base))
+    found = ((name, getattr(cls, name, None)) for name in names if name.startswith(("resolve_", "post_")))
+    return {name: member for name, member in found if isinstance(member, types.FunctionType)}
+
+
+def type_hints(function: Callable[..., Any], cls: type) -> dict[str, Any]:
+    """The evaluated annotations of a method; those that cannot be evaluated here are left out."""
+    namespace: dict[str, Any] = {}
+    for name, value in (getattr(cls, "__pydantic_parent_namespace__", None) or {}).items():
+        namespace[name] = value() if type(value).__name__ == "_PydanticWeakRef" else value
+    hints: dict[str, Any] = {}
+    for name, annotation in function.__annotations__.items():
+        probe = types.SimpleNamespace(__annotations__={name: annotation}, __globals__=function.__globals__)
+        try:
+            hints.update(typing.get_type_hints(probe, function.__globals__, namespace, include_extras=True))
+        except Exception:  # a name under TYPE_CHECKING, say: no marker is in it
+            continue
+    return hints

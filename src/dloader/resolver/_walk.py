@@ -1,0 +1,84 @@
+"""Finding nodes inside values, and values inside trees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from itertools import chain
+from typing import Any
+
+from dloader.resolver._types import is_node_class
+
+__all__ = ("flatten", "is_container", "locate", "rebuild")
+
+MOST_NESTED = 64
+"""Containers nested deeper than this are not data; a list that contains itself must not hang."""
+
+
+def is_container(kind: type) -> bool:
+    """Whether values of a class are looked into: sequences, sets, and mappings for their values."""
+    if kind is list:
+        return True
+    if issubclass(kind, (str, bytes, bytearray, memoryview, range)) or is_node_class(kind):
+        return False
+    return issubclass(kind, (Sequence, Mapping, Set))
+
+
+def flatten(values: Sequence[Any], owners: Sequence[int]) -> tuple[Sequence[Any], Sequence[int], list[set[Any]]]:
+    """Look into containers until there are none.
+
+    Args:
+        values: One value per owner.
+        owners: Which node each value belongs to.
+
+    Returns:
+        All items in their order, the owner of each, and the sets that were looked into.
+    """
+    sets: list[set[Any]] = []
+    for _ in range(MOST_NESTED):
+        kinds = set(map(type, values))
+        containers = {kind for kind in kinds if is_container(kind)}
+        if not containers:
+            break
+        if kinds == {list}:
+            owners = [owner for owner, value in zip(owners, values, strict=True) for _ in value]
+            values = list(chain.from_iterable(values))
+            continue
+        sets.extend(value for value in values if type(value) is set)
+        opened = [list(_items(value)) if type(value) in containers else [value] for value in values]
+        owners = [owner for owner, items in zip(owners, opened, strict=True) for _ in items]
+        values = list(chain.from_iterable(opened))
+    return values, owners, sets
+
+
+def _items(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, Mapping) else value
+
+
+def rebuild(value: Any, replace: Callable[[Any], Any]) -> Any:
+    """A copy of a value's containers, its items replaced in the order in which `flatten` finds them."""
+    kind = type(value)
+    if not is_container(kind):
+        return replace(value)
+    if isinstance(value, Mapping):
+        return {key: rebuild(item, replace) for key, item in value.items()}
+    items = [rebuild(item, replace) for item in value]
+    if hasattr(kind, "_make"):
+        return kind._make(items)
+    return kind(items) if kind in (tuple, set, frozenset) else items
+
+
+def locate(value: Any, node: object) -> str | None:
+    """Where in a value a node is: ``""`` if it is the value, ``"[2]"`` in a list, ``"['eu']"`` in a dict."""
+    if value is node:
+        return ""
+    if not is_container(type(value)):
+        return None
+    for label, item in _labelled(value):
+        place = locate(item, node)
+        if place is not None:
+            return f"[{label!r}]{place}"
+    return None
+
+
+def _labelled(value: Any) -> Iterator[tuple[object, Any]]:
+    yield from value.items() if isinstance(value, Mapping) else enumerate(value)
