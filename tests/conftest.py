@@ -68,3 +68,9 @@ def pytest_make_collect_report() -> Iterator[None]:
     report = yield
     _fail_if_a_server_is_missing(report)
     return report
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """The kind of loop, for tests that make their loops themselves (`loops.new_loop`)."""
+    return request.param

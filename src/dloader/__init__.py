@@ -14,6 +14,7 @@ from dloader.errors import (
     MissingKeyError,
     OptionError,
     PlanError,
+    RecursiveLoadError,
     WrongLoopError,
 )
 from dloader.instruments import BatchInfo, Instrument
@@ -37,6 +38,7 @@ __all__ = (
     "OpenBatch",
     "OptionError",
     "PlanError",
+    "RecursiveLoadError",
     "Requested",
     "Statistics",
     "WrongLoopError",

@@ -13,15 +13,16 @@ Invariants, between any two steps of the event loop:
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Callable, Hashable
 from contextvars import copy_context
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from dloader._callers import Call, Crowd, Entry, Share, calls_of
-from dloader._failure import Handout, note
+from dloader._failure import own
+from dloader._nesting import inside
 from dloader._results import align
+from dloader._tasks import start_task
 from dloader.errors import BatchAbortedError
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Batch(Generic[K, V]):
 
     __slots__ = (
         "_batches",
+        "awaited_by",
         "cache_keys",
         "context",
         "dead",
@@ -77,6 +79,8 @@ class Batch(Generic[K, V]):
         self.detached: dict[Hashable, Entry[V]] = {}
         self.primed: set[Hashable] = set()
         """Keys primed before the start: their results must not overwrite what was primed."""
+        self.awaited_by: set[Batch[Any, Any]] = set()
+        """Running batches, of any loader, whose functions asked for keys of this one."""
         self.listeners: list[Callable[[], object]] = []
         """Called once when the batch has ended; the resolver waits for batches, not for single keys."""
         self.task: asyncio.Task[None] | None = None
@@ -92,6 +96,16 @@ class Batch(Generic[K, V]):
     def is_open(self) -> bool:
         """Whether the batch still takes keys."""
         return self.state is State.OPEN
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the batch function was called and has not returned."""
+        return self.state is State.RUNNING
+
+    @property
+    def loader_name(self) -> str:
+        """The name of the loader, for messages."""
+        return self._batches.loader.name
 
     def __repr__(self) -> str:
         return f"<batch {self.number} of {self._batches.loader.name} {self.state.name.lower()} keys={len(self.keys)}>"
@@ -122,6 +136,7 @@ class Batch(Generic[K, V]):
             table[cache_key] = Crowd(self, [])
         else:
             del table[cache_key]
+            self.primed.discard(cache_key)
         self.dead += 1
         if self.dead == len(self.keys):
             self._abandon()
@@ -165,14 +180,19 @@ class Batch(Generic[K, V]):
         self._drop_dead_keys()
         self.state = State.RUNNING
         name = f"{self._batches.loader.name}-{self.number}"
-        if sys.version_info >= (3, 12) and self.loop.get_task_factory() is None:
-            task = asyncio.Task(self._run(), loop=self.loop, name=name, context=self.context, eager_start=True)
-        else:
-            task = self.loop.create_task(self._run(), name=name, context=self.context)
+        task = start_task(self.loop, self._run(), name=name, context=self.context)
         if not task.done():
             self.task = task
+            task.add_done_callback(self._sweep)
             if self.state is State.ENDED:  # abandoned in its first step
                 task.cancel()
+
+    def _sweep(self, task: asyncio.Task[None]) -> None:
+        """End a batch whose task was cancelled before its first step: its coroutine never ran."""
+        if self.task is task:
+            self.task = None
+            self._fail(asyncio.CancelledError())
+            self._batches.release(self)
 
     def _drop_dead_keys(self) -> None:
         if not self.dead:
@@ -191,19 +211,22 @@ class Batch(Generic[K, V]):
     async def _run(self) -> None:
         batches = self._batches
         error: BaseException | None = None
+        token = inside.set(self)
         try:
             batches.started_one(self)
-            results, errors = align(batches.loader, self, await batches.fetch(list(self.keys)))
+            self._settle(*align(batches.loader, self, await batches.fetch(list(self.keys))))
         except BaseException as raised:
             error = self.error = raised
             self._fail(raised)
             if isinstance(raised, (KeyboardInterrupt, SystemExit, asyncio.CancelledError)):
                 raise
-        else:
-            self._settle(results, errors)
         finally:
             self.task = None
+            inside.reset(token)
             batches.finished_one(self, error)
+            error = (
+                None  # its traceback refers to this frame: nothing that only the garbage collector can free
+            )
 
     # -- settling --------------------------------------------------------------------------------------------
 
@@ -212,9 +235,8 @@ class Batch(Generic[K, V]):
         if self.state is State.ENDED:
             return
         entries = self._end(results, errors)
-        handout = Handout()
         if errors:
-            self._settle_calls_one_by_one(entries, results, errors, handout)
+            self._settle_calls_one_by_one(entries, results, errors)
         else:
             for entry, value in zip(entries, results.values(), strict=True):
                 if type(entry) is Call:
@@ -222,11 +244,11 @@ class Batch(Generic[K, V]):
                 elif type(entry) is Crowd:
                     entry.settle(value)
         for share in self.shares:
-            share.settle(results, errors, handout)
+            share.settle(results, errors)
         self._wake_listeners()
 
     def _settle_calls_one_by_one(
-        self, entries: list[Entry[V]], results: dict[Hashable, V], errors: dict[Hashable, Exception], handout: Handout
+        self, entries: list[Entry[V]], results: dict[Hashable, V], errors: dict[Hashable, Exception]
     ) -> None:
         for cache_key, entry in zip(self.cache_keys, entries, strict=True):
             error = errors.get(cache_key)
@@ -234,23 +256,25 @@ class Batch(Generic[K, V]):
                 if error is None:
                     call.settle(results[cache_key])
                 else:
-                    call.fail(error, handout)
+                    call.fail(error)
 
     def _fail(self, raised: BaseException) -> None:
         """Fail everybody: the batch function did not return one result per key."""
         if self.state is State.ENDED:
             self._report_late(raised)
             return
-        error = self._explain(raised)
-        entries = self._end({}, dict.fromkeys(self.cache_keys, error) if isinstance(raised, Exception) else {})
         if self.loop.is_closed():  # a task that was never finished is being freed: nobody can be told
+            self._batches.forget()
             return
-        handout = Handout()
+        error = self._explain(raised)
+        entries = self._end(
+            {}, dict.fromkeys(self.cache_keys, error) if isinstance(raised, Exception) else {}
+        )
         for entry in entries:
             for call in calls_of(entry):
-                call.fail(error, handout)
+                call.fail(error)
         for share in self.shares:
-            share.fail(error, handout)
+            share.fail(error)
         self._wake_listeners()
 
     def _end(self, results: dict[Hashable, V], errors: dict[Hashable, Exception]) -> list[Entry[V]]:
@@ -274,8 +298,7 @@ class Batch(Generic[K, V]):
     def _explain(self, raised: BaseException) -> Exception:
         where = f"in batch {self.number} of loader {self._batches.loader.name!r} ({len(self.keys)} keys)"
         if isinstance(raised, Exception):
-            note(raised, where)
-            return raised
+            return own(raised, where)
         how = "was cancelled" if isinstance(raised, asyncio.CancelledError) else f"raised {raised!r}"
         error = BatchAbortedError(f"the batch function {how} {where}; loading again is safe")
         error.__cause__ = raised
@@ -309,4 +332,6 @@ class Batch(Generic[K, V]):
         if not self.reported and not self.loop.is_closed():
             self.reported = True
             message = f"A load of {self._batches.loader.name!r} failed and nobody looked at the error"
-            self.loop.call_exception_handler({"message": message, "exception": future.exception(), "future": future})
+            self.loop.call_exception_handler(
+                {"message": message, "exception": future.exception(), "future": future}
+            )

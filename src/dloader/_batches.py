@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from dloader._batch import Batch, State
 from dloader._callers import Call, Entry, Many, Share
+from dloader._dispatch import settle
 from dloader._events import BatchInfo, Statistics
+from dloader._nesting import inside, wait_for, waiters_of
 from dloader.errors import WrongLoopError
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ class Batches(Generic[K, V]):
     """Opens, closes, starts and counts batches; keeps the table of the keys that somebody waits for."""
 
     __slots__ = (
+        "_ahead",
         "_loader",
         "_max_concurrency",
         "_numbers",
@@ -81,6 +84,8 @@ class Batches(Generic[K, V]):
         self.open: Batch[K, V] | None = None
         """The batch that new keys go into."""
         self._ready: deque[Batch[K, V]] = deque()
+        self._ahead: deque[Batch[K, V]] = deque()
+        """Closed batches that running batch functions wait for: they come before those that are ready."""
         self.running: set[Batch[K, V]] = set()
         """Batches whose task has not ended; the strong references to these tasks."""
         self._start_scheduled = False
@@ -107,12 +112,19 @@ class Batches(Generic[K, V]):
                     f"loader {self._loader.name!r} has open batches on another event loop ({bound!r}); a loader "
                     f"belongs to one loop and thread at a time: make one loader per loop, or await the open loads first"
                 )
-            self.waiting = {}
-            self.running = set()
-            self._ready.clear()
-            self.open = None
+            self.forget()
         self.loop = loop
         self._start_scheduled = False
+
+    def forget(self) -> None:
+        """Drop the work of a loop that was closed: nobody can be told any more."""
+        for batch in {*self.running, *self.unstarted()}:
+            batch.state = State.ENDED
+        self.waiting = {}
+        self.running = set()
+        self._ready.clear()
+        self._ahead.clear()
+        self.open = None
 
     def open_batch(self) -> Batch[K, V]:
         """Open the batch that the next keys go into."""
@@ -126,13 +138,23 @@ class Batches(Generic[K, V]):
     def added(self, batch: Batch[K, V], first: bool) -> None:
         """Note that `batch` was given keys: its policy learns of the first, and a full batch closes at once."""
         limit = self._loader.max_batch_size
-        if limit is not None and len(batch.keys) >= limit:
+        if limit is not None and len(batch.keys) - batch.dead >= limit:
             # Not started within the call of load(): the caller does not have its future yet.
             batch.state = State.CLOSED
             self.closed(batch)
             self._start_soon()
         elif first:
+            self._schedule(batch)
+
+    def _schedule(self, batch: Batch[K, V]) -> None:
+        """Have the policy close the batch; one that raises must not leave the callers waiting."""
+        try:
             self._policy(batch)
+        except Exception:
+            logger.exception(
+                "dispatch policy %r of loader %r raised; settle() was used", self._policy, self._loader.name
+            )
+            settle()(batch)
 
     def add_many(self, many: Many[V], cache_keys: list[Any], keys: list[K]) -> None:
         """Add keys that nobody waits for yet, in as many batches as it takes."""
@@ -143,8 +165,10 @@ class Batches(Generic[K, V]):
             if batch is None:
                 batch = self.open_batch()
             limit = self._loader.max_batch_size
-            end = len(keys) if limit is None else position + limit - len(batch.keys)
+            end = len(keys) if limit is None else position + limit - len(batch.keys) + batch.dead
             part = cache_keys[position:end]
+            if inside.get() is not None:
+                self.nest(batch, keys[position])
             share = Share(batch, many, part)
             many.add_share(share)
             self.waiting.update(dict.fromkeys(part, share))
@@ -157,8 +181,18 @@ class Batches(Generic[K, V]):
 
     def join(self, cache_key: Hashable, entry: Entry[V], member: Call[V] | Share[V]) -> None:
         """Let `member` wait for a key that somebody waits for already."""
+        if inside.get() is not None:
+            self.nest(entry.batch, cache_key)
         self.merged += 1
         entry.batch.join(cache_key, entry, member)
+
+    def nest(self, batch: Batch[K, V], key: object) -> None:
+        """A load inside a batch function is about to wait for `batch`."""
+        wait_for(batch, key)
+        if batch in self._ready:
+            self._ready.remove(batch)
+            self._ahead.append(batch)
+            self._start_soon()
 
     def share_waiting(self, many: Many[V], unique: dict[Any, K]) -> list[K]:
         """Let `many` wait for what others wait for already: take these keys out of `unique` and return them."""
@@ -171,8 +205,8 @@ class Batches(Generic[K, V]):
                 shares[entry.batch] = share = Share(entry.batch, many, [])
                 many.add_share(share)
                 entry.batch.shares.append(share)
-            share.cache_keys.append(cache_key)
             self.join(cache_key, entry, share)
+            share.cache_keys.append(cache_key)
             keys.append(unique.pop(cache_key))
         return keys
 
@@ -194,7 +228,7 @@ class Batches(Generic[K, V]):
 
     def unstarted(self) -> list[Batch[K, V]]:
         """The open batch and those that wait for ``max_concurrency``."""
-        return [*self._ready, *([self.open] if self.open is not None else [])]
+        return [*self._ahead, *self._ready, *([self.open] if self.open is not None else [])]
 
     # -- what the batches do ---------------------------------------------------------------------------------
 
@@ -202,16 +236,26 @@ class Batches(Generic[K, V]):
         """Queue a batch that takes no more keys."""
         if self.open is batch:
             self.open = None
-        self._ready.append(batch)
+        (self._ahead if batch.awaited_by else self._ready).append(batch)
 
     def start_ready(self) -> None:
         """Start closed batches, in their order, as far as ``max_concurrency`` allows."""
-        ready, limit = self._ready, self._max_concurrency
-        while ready and (limit is None or len(self.running) < limit):
-            batch = ready.popleft()
-            if batch.state is State.CLOSED:
-                self.running.add(batch)
-                batch.start()
+        for _ in range(len(self._ahead)):
+            batch = self._ahead.popleft()
+            if self._has_place(len(self.running - waiters_of(batch))):
+                self._start(batch)
+            else:
+                self._ahead.append(batch)
+        while self._ready and self._has_place(len(self.running)):
+            self._start(self._ready.popleft())
+
+    def _has_place(self, running: int) -> bool:
+        return self._max_concurrency is None or running < self._max_concurrency
+
+    def _start(self, batch: Batch[K, V]) -> None:
+        if batch.state is State.CLOSED:  # and not abandoned meanwhile
+            self.running.add(batch)
+            batch.start()
 
     def _start_soon(self) -> None:
         if not self._start_scheduled:
@@ -236,8 +280,13 @@ class Batches(Generic[K, V]):
             self.errors += 1
         for instrument in tuple(self.instruments):
             self._hook(instrument, "batch_finished", self.info(batch), error)
+        self.release(batch)
+
+    def release(self, batch: Batch[K, V]) -> None:
+        """Let go of a batch whose task has ended, and start what waits for its place."""
         self.running.discard(batch)
-        self.start_ready()
+        if not batch.loop.is_closed():
+            self.start_ready()
 
     # -- instruments -----------------------------------------------------------------------------------------
 
@@ -255,4 +304,6 @@ class Batches(Generic[K, V]):
             getattr(instrument, hook)(*args)
         except Exception:
             self.instruments.remove(instrument)
-            logger.exception("instrument %r of loader %r raised in %s and was removed", instrument, self._loader.name, hook)
+            logger.exception(
+                "instrument %r of loader %r raised in %s and was removed", instrument, self._loader.name, hook
+            )

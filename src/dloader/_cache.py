@@ -63,6 +63,8 @@ class Cache:
 
     def size(self) -> int | str:
         """How many values are kept, for a repr: it must not fail."""
+        if not self.enabled:
+            return 0
         try:
             return len(self.map)
         except Exception:
@@ -85,7 +87,9 @@ class Cache:
         except Exception:
             if not self._logged:
                 self._logged = True
-                logger.exception("cache_map of loader %r raised; the loader works on without it (logged once)", self._name)
+                logger.exception(
+                    "cache_map of loader %r raised; the loader works on without it (logged once)", self._name
+                )
             return otherwise
 
 

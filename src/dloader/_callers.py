@@ -15,7 +15,7 @@ import asyncio
 from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, final
 
-from dloader._failure import Handout
+from dloader._failure import own
 
 if TYPE_CHECKING:
     from dloader._batch import Batch
@@ -47,10 +47,11 @@ class Call(asyncio.Future[V]):
         except asyncio.InvalidStateError:
             pass
 
-    def fail(self, error: Exception, handout: Handout) -> None:
+    def fail(self, error: Exception) -> None:
+        """Fail with an exception like `error`, unless the future is done."""
         if not self.done():
             self.__class__ = cast(type[Self], UnseenCall)
-            self.set_exception(handout.take(error))
+            self.set_exception(own(error))
 
 
 class Many(asyncio.Future[list[V]]):
@@ -91,13 +92,14 @@ class Many(asyncio.Future[list[V]]):
         """Put the results in the order of the keys, which may repeat."""
         if not self.done():
             self.set_result(list(map(self.found.__getitem__, self.cache_keys)))
+        self.shares, self.found = [], {}  # the shares refer to this future
 
     def fail(self, error: Exception) -> None:
-        """Fail as a whole, and leave the batches that are still out."""
+        """Fail as a whole, with an exception like `error`, and leave the batches that are still out."""
         if not self.done():
             if self.shares:
                 self.__class__ = cast(type[Self], UnseenMany)
-            self.set_exception(error)
+            self.set_exception(own(error))
             self._leave()
 
     def _leave(self) -> None:
@@ -116,7 +118,7 @@ class Share(Generic[V]):
         self.many = many
         self.cache_keys = cache_keys
 
-    def settle(self, results: Mapping[Any, V], errors: Mapping[Any, Exception], handout: Handout) -> None:
+    def settle(self, results: Mapping[Any, V], errors: Mapping[Any, Exception]) -> None:
         """Take this share's keys out of the results of the whole batch."""
         many = self.many
         if many.done():
@@ -127,24 +129,24 @@ class Share(Generic[V]):
                 if error is None:
                     many.found[cache_key] = results[cache_key]
                 elif many.errors_in_place:
-                    many.found[cache_key] = handout.take(error)
+                    many.found[cache_key] = own(error)
                 else:
-                    many.fail(handout.take(error))
+                    many.fail(error)
                     return
         else:
             many.found.update(zip(self.cache_keys, map(results.__getitem__, self.cache_keys), strict=True))
         many.settled_share()
 
-    def fail(self, error: Exception, handout: Handout) -> None:
+    def fail(self, error: Exception) -> None:
         """Fail every key of this share: its batch failed as a whole."""
         many = self.many
         if many.done():
             return
         if many.errors_in_place:
-            many.found.update(dict.fromkeys(self.cache_keys, error))
+            many.found.update(dict.fromkeys(self.cache_keys, own(error)))
             many.settled_share()
         else:
-            many.fail(handout.take(error))
+            many.fail(error)
 
 
 @final

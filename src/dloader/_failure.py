@@ -3,38 +3,14 @@
 from __future__ import annotations
 
 import copy
+from typing import cast
 
-__all__ = ("Handout", "note", "twin")
+from dloader.errors import DloaderError
 
+__all__ = ("note", "own")
 
-def twin(error: Exception) -> Exception:
-    """Make a second exception like `error`, so that two callers do not share one traceback.
-
-    Python writes every ``raise`` into the exception object itself. An exception that cannot be
-    copied faithfully is returned as it is.
-    """
-    try:
-        other = _bare_copy(error)
-    except Exception:  # an exception class with a constructor of its own: sharing beats failing
-        return error
-    if type(other) is not type(error) or other.args != error.args:
-        return error
-    other.__dict__.update(error.__dict__)
-    if notes := getattr(error, "__notes__", None):
-        other.__notes__ = list(notes)
-    other.__cause__, other.__context__ = error.__cause__, error.__context__
-    other.__suppress_context__ = error.__suppress_context__
-    return other.with_traceback(error.__traceback__)
-
-
-def _bare_copy(error: Exception) -> Exception:
-    kind = type(error)
-    # Most exceptions are written in Python and keep everything in args and __dict__: no constructor needs to
-    # run. The others (OSError, UnicodeDecodeError, ExceptionGroup...) know how to copy themselves.
-    native = next(base for base in kind.__mro__ if base.__module__ == "builtins")
-    if native.__basicsize__ == Exception.__basicsize__ and native.__new__ is Exception.__new__:
-        return kind.__new__(kind, *error.args)
-    return copy.copy(error)
+_PLAIN_SIZES = {Exception.__basicsize__, DloaderError.__basicsize__}
+"""Of exception objects with no fields of their own in C, without and with room for weak references."""
 
 
 def note(error: BaseException, text: str) -> None:
@@ -43,21 +19,48 @@ def note(error: BaseException, text: str) -> None:
         error.add_note(text)
 
 
-class Handout:
-    """Hands an exception to its first taker and twins to all others; lives while one batch is settled."""
+def own(error: Exception, text: str = "") -> Exception:
+    """Make the exception that one caller gets, in a form that a future accepts, with `text` as a note.
 
-    __slots__ = ("_given",)
-
-    def __init__(self) -> None:
-        self._given: set[int] = set()
-
-    def take(self, error: Exception) -> Exception:
-        """Return `error` or a twin of it, in a form that a future accepts."""
-        if isinstance(error, StopIteration):  # futures refuse it, as it would end a generator
-            stopped = RuntimeError("the batch function gave StopIteration as the result of a key")
-            stopped.__cause__ = error
-            return stopped
-        if id(error) in self._given:
-            return twin(error)
-        self._given.add(id(error))
+    The original stays as the batch function gave it: it may be given again, for another key or years later,
+    and Python writes every ``raise`` into the object. What cannot be copied faithfully is returned as it is.
+    """
+    if isinstance(error, StopIteration):  # futures refuse it, as it would end a generator
+        stopped = RuntimeError("the batch function gave StopIteration as the result of a key")
+        stopped.__cause__ = error
+        return stopped
+    try:
+        twin = _bare_twin(error) if _is_plain(type(error)) else _copy(error)
+    except Exception:  # an exception class with a constructor of its own: sharing beats failing
         return error
+    twin.__dict__.update(error.__dict__)
+    twin.__cause__, twin.__context__ = error.__cause__, error.__context__
+    twin.__suppress_context__ = error.__suppress_context__
+    twin.__notes__ = [*getattr(error, "__notes__", ()), *((text,) if text else ())]
+    return twin.with_traceback(error.__traceback__)
+
+
+def _is_plain(kind: type[Exception]) -> bool:
+    """Whether exceptions of this class keep everything in ``args`` and ``__dict__``, as nearly all do."""
+    return kind.__basicsize__ in _PLAIN_SIZES and not _has_slots(kind)
+
+
+def _has_slots(kind: type[Exception]) -> bool:
+    return any(vars(base).get("__slots__") for base in kind.__mro__)
+
+
+def _bare_twin(error: Exception) -> Exception:
+    """Copy without running the constructor, which may take anything."""
+    kind = type(error)
+    native = next(base for base in kind.__mro__ if base.__module__ == "builtins")
+    twin = cast(Exception, native.__new__(kind))
+    twin.args = error.args
+    return twin
+
+
+def _copy(error: Exception) -> Exception:
+    """Copy as the class itself can: OSError, UnicodeDecodeError, ExceptionGroup, those of C extensions."""
+    twin = copy.copy(error)
+    if type(twin) is not type(error) or twin.args != error.args or _has_slots(type(error)):
+        raise TypeError("the copy lacks something")
+    return twin

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Hashable,
+    Iterable,
+    Iterator,
+    Mapping,
+    MutableMapping,
+    Sequence,
+)
 from inspect import isawaitable
 from types import EllipsisType, TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeAlias, TypeVar, cast, overload
@@ -14,18 +23,25 @@ from dloader._batches import Batches
 from dloader._cache import Cache
 from dloader._callers import Call, Many
 from dloader._events import Requested, Statistics
-from dloader._failure import twin
+from dloader._failure import own
+from dloader._nesting import inside
 from dloader._results import MISSING
 from dloader._shorten import shorten
 from dloader._shutdown import drain as drain_all
 from dloader._shutdown import report, shut_down
-from dloader.errors import BatchResultError, KeyTypeError, LoaderClosedError, WrongLoopError
+from dloader.errors import (
+    BatchResultError,
+    KeyTypeError,
+    LoaderClosedError,
+    RecursiveLoadError,
+    WrongLoopError,
+)
 
 if TYPE_CHECKING:
     from dloader._dispatch import Dispatch
     from dloader.instruments import Instrument
 
-__all__ = ("BatchResult", "DataLoader", "LoadFunction")
+__all__ = ("BatchFunction", "BatchResult", "DataLoader", "LoadFunction")
 
 # TypeVar takes defaults at run time since Python 3.13. With them checkers infer Any from functions without
 # annotations (mypy would infer Never), and `class UserLoader(DataLoader)` needs no parameters.
@@ -42,6 +58,9 @@ else:
 
 BatchResult: TypeAlias = Mapping[K, V | Exception] | Sequence[V | Exception] | Iterator[V | Exception]
 """What a batch function may return: one result per key in the order of the keys, or a mapping."""
+
+BatchFunction: TypeAlias = Callable[[list[K]], Awaitable[BatchResult[K, V]]]
+"""What parameters are annotated with: given the protocol `LoadFunction`, mypy 2.4 takes any function after a right one."""
 
 
 class LoadFunction(Protocol[K, V_co]):
@@ -99,13 +118,13 @@ class DataLoader(Generic[K, V]):
 
     def __init__(
         self,
-        load_fn: LoadFunction[K, V] | None = None,
+        load_fn: BatchFunction[K, V] | None = None,
         max_batch_size: int | None = None,
         cache: bool | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
         cache_map: MutableMapping[Any, V] | None = None,
         *,
-        batch_load_fn: LoadFunction[K, V] | None = None,
+        batch_load_fn: BatchFunction[K, V] | None = None,
         batch: bool | None = None,
         cache_key_fn: Callable[[K], Hashable] | None = None,
         get_cache_key: Callable[[K], Hashable] | None = None,
@@ -141,9 +160,11 @@ class DataLoader(Generic[K, V]):
         """
         cls = type(self)
         has_method = cls.batch_load_fn is not DataLoader.batch_load_fn
-        self.name = name or (cls.__name__ if cls is not DataLoader else options.name_of(load_fn or batch_load_fn))
+        self.name = name or (
+            cls.__name__ if cls is not DataLoader else options.name_of(load_fn or batch_load_fn)
+        )
         function = options.checked_batch_function(self.name, load_fn, batch_load_fn, has_method)
-        self.load_fn: LoadFunction[K, V] = function or self.batch_load_fn
+        self.load_fn: BatchFunction[K, V] = function or self.batch_load_fn
         size = self.max_batch_size if max_batch_size is None else max_batch_size
         self.max_batch_size = options.checked_size(self.name, "max_batch_size", size)
         if not options.checked_flag(self.name, "batch", self.batch if batch is None else batch):
@@ -205,10 +226,12 @@ class DataLoader(Generic[K, V]):
             loop = self._enter(loop)
         cache_key = key if self._key_fn is None and key is not None else self._cache_key(key)
         try:
-            found = self._cached(cache_key, MISSING)
             entry = batches.waiting.get(cache_key)
         except TypeError as error:
-            raise self._unusable(key, cache_key, error) from error
+            if _hashable(cache_key):
+                raise  # it is the key's own __eq__ that raised
+            raise self._unusable(key, cache_key) from error
+        found = self._cached(cache_key, MISSING)
         if found is not MISSING:
             return self._answered(key, found, loop)
         call: Call[V] = Call(loop=loop)
@@ -228,6 +251,8 @@ class DataLoader(Generic[K, V]):
         first = batch is None
         if batch is None:
             batch = batches.open_batch()
+        if inside.get() is not None:
+            batches.nest(batch, key)
         call.batch = batch
         batches.waiting[cache_key] = call
         batch.keys.append(key)
@@ -237,7 +262,9 @@ class DataLoader(Generic[K, V]):
             batches.added(batch, first)
 
     @overload
-    def load_many(self, keys: Iterable[K], *, return_exceptions: Literal[False] = False) -> asyncio.Future[list[V]]: ...
+    def load_many(
+        self, keys: Iterable[K], *, return_exceptions: Literal[False] = False
+    ) -> asyncio.Future[list[V]]: ...
     @overload
     def load_many(
         self, keys: Iterable[K], *, return_exceptions: Literal[True]
@@ -275,7 +302,11 @@ class DataLoader(Generic[K, V]):
         if error is not None:
             many.fail(error)
             return many
-        self._join_waiting(many, unique)
+        try:
+            self._join_waiting(many, unique)
+        except RecursiveLoadError:
+            many.cancel()
+            raise
         if unique:
             self._batches.add_many(many, list(unique), list(unique.values()))
         if not many.shares:
@@ -290,11 +321,12 @@ class DataLoader(Generic[K, V]):
         try:
             unique = dict(zip(cache_keys, given, strict=True))
         except TypeError as error:
-            pairs = zip(given, cache_keys, strict=True)
-            key, cache_key = next((pair for pair in pairs if not _hashable(pair[1])), (given[0], None))
-            raise self._unusable(key, cache_key, error) from error
+            for key, cache_key in zip(given, cache_keys, strict=True):
+                if not _hashable(cache_key):
+                    raise self._unusable(key, cache_key) from error
+            raise  # it is a key's own __eq__ that raised
         if None in unique and self._key_fn is None:
-            raise self._unusable(None, None, None)
+            raise self._unusable(None, None)
         return cache_keys, unique
 
     def _take_cached(self, many: Many[V], unique: dict[Any, K]) -> Exception | None:
@@ -306,9 +338,9 @@ class DataLoader(Generic[K, V]):
             if found is MISSING:
                 continue
             if isinstance(found, Exception):
-                found = twin(found)
                 if not many.errors_in_place:
                     return found
+                found = own(found)
             key = unique.pop(cache_key)
             many.found[cache_key] = found
             self._batches.cache_hits += 1
@@ -386,6 +418,10 @@ class DataLoader(Generic[K, V]):
         if batch is not None:
             batch.close()
 
+    def add_instrument(self, instrument: Instrument) -> None:
+        """Let an instrument watch this loader from now on."""
+        self._batches.instruments += options.checked_instruments(self.name, [instrument])
+
     @property
     def statistics(self) -> Statistics:
         """Counts of batches, keys, cache hits, merged keys and errors so far."""
@@ -431,7 +467,9 @@ class DataLoader(Generic[K, V]):
     def _enter(self, running: asyncio.AbstractEventLoop | None) -> asyncio.AbstractEventLoop:
         """Check that a load may happen here, and bind the loader to the loop."""
         if self.closed:
-            raise LoaderClosedError(f"loader {self.name!r} was shut down and takes no more loads; make a new one")
+            raise LoaderClosedError(
+                f"loader {self.name!r} was shut down and takes no more loads; make a new one"
+            )
         loop = self._loop if running is None else running
         if loop is None:
             raise WrongLoopError(
@@ -451,7 +489,7 @@ class DataLoader(Generic[K, V]):
         if self._key_fn is not None:
             return self._key_fn(key)
         if key is None:
-            raise self._unusable(key, None, None)
+            raise self._unusable(key, None)
         return key
 
     def _checked_cache_key(self, key: K) -> Hashable:
@@ -459,21 +497,23 @@ class DataLoader(Generic[K, V]):
         try:
             hash(cache_key)
         except TypeError as error:
-            raise self._unusable(key, cache_key, error) from error
+            raise self._unusable(key, cache_key) from error
         return cache_key
 
-    def _unusable(self, key: object, cache_key: object, error: TypeError | None) -> TypeError:
-        if error is not None and _hashable(cache_key):
-            return error  # raised by the key's own __eq__, say: not ours to explain
+    def _unusable(self, key: object, cache_key: object) -> KeyTypeError:
         what = "None" if key is None else f"{shorten(key)} ({type(cache_key).__name__} is not hashable)"
-        cure = "cache_key_fn must return something hashable" if self._key_fn else "pass cache_key_fn= to make one of it"
+        cure = (
+            "cache_key_fn must return something hashable"
+            if self._key_fn
+            else "pass cache_key_fn= to make one of it"
+        )
         return KeyTypeError(f"loader {self.name!r} cannot use the key {what}: {cure}")
 
     def _answered(self, key: K, found: V, loop: asyncio.AbstractEventLoop) -> asyncio.Future[V]:
         """A future for a cached value, or for the exception that was cached or primed."""
         future: asyncio.Future[V] = loop.create_future()
         if isinstance(found, Exception):
-            future.set_exception(twin(found))
+            future.set_exception(own(found))
         else:
             future.set_result(found)
         self._batches.cache_hits += 1

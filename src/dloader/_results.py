@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence, Set
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from dloader._failure import note
+from dloader._failure import own
 from dloader._shorten import shorten
 from dloader.errors import BatchAbortedError, BatchResultError, MissingKeyError
 
@@ -56,10 +57,12 @@ def align(
 def _in_key_order(loader: DataLoader[K, V], batch: Batch[K, V], returned: object) -> Sequence[V]:
     if isinstance(returned, Mapping):
         mapping = cast(Mapping[Any, V], returned)
-        return [_of_key(loader, mapping, key) for key in batch.keys]
+        pairs = zip(batch.keys, batch.cache_keys, strict=True)
+        return [_of_key(loader, mapping, key, cache_key) for key, cache_key in pairs]
     count = len(batch.keys)
+    kind = type(returned).__name__
     if isinstance(returned, Iterator):
-        returned = list(cast(Iterator[V], returned))
+        returned = list(islice(cast(Iterator[V], returned), count + 1))  # it may be endless
     if not _is_sequence(returned):
         raise BatchResultError(
             f"Wrong number of results returned by load_fn of loader {loader.name!r}: expected a list of {count} "
@@ -69,7 +72,7 @@ def _in_key_order(loader: DataLoader[K, V], batch: Batch[K, V], returned: object
     if len(values) != count:
         raise BatchResultError(
             f"Wrong number of results returned by load_fn of loader {loader.name!r}: "
-            f"{len(values)} results ({type(returned).__name__}) for {count} keys"
+            f"{len(values)} results ({kind}) for {count} keys"
         )
     return values
 
@@ -78,7 +81,9 @@ def _is_sequence(returned: object) -> bool:
     if isinstance(returned, (str, bytes, bytearray, memoryview, Set)):
         return False
     # numpy arrays, SQLAlchemy results and the like are sequences without saying so
-    return isinstance(returned, Sequence) or (hasattr(returned, "__len__") and hasattr(returned, "__getitem__"))
+    return isinstance(returned, Sequence) or (
+        hasattr(returned, "__len__") and hasattr(returned, "__getitem__")
+    )
 
 
 def _describe(returned: object) -> str:
@@ -86,9 +91,9 @@ def _describe(returned: object) -> str:
     return kind if returned is None else f"{kind}: {shorten(returned)}"
 
 
-def _of_key(loader: DataLoader[K, V], mapping: Mapping[Any, V], key: K) -> V:
+def _of_key(loader: DataLoader[K, V], mapping: Mapping[Any, V], key: K, cache_key: Hashable) -> V:
     try:
-        return mapping[key]
+        return mapping[key if isinstance(key, Hashable) else cache_key]
     except KeyError:
         pass
     default = loader.default
@@ -103,9 +108,12 @@ def _of_key(loader: DataLoader[K, V], mapping: Mapping[Any, V], key: K) -> V:
 
 def _explain(loader: DataLoader[Any, Any], key: object, error: BaseException) -> Exception:
     if not isinstance(error, Exception):
-        wrapped = BatchAbortedError(f"the batch function of loader {loader.name!r} gave {error!r} for key {shorten(key)}")
+        wrapped = BatchAbortedError(
+            f"the batch function of loader {loader.name!r} gave {error!r} for key {shorten(key)}"
+        )
         wrapped.__cause__ = error
         return wrapped
-    if not isinstance(error, MissingKeyError):
-        note(error, f"for key {shorten(key)} of loader {loader.name!r}")
-    return error
+    return own(
+        error,
+        "" if isinstance(error, MissingKeyError) else f"for key {shorten(key)} of loader {loader.name!r}",
+    )

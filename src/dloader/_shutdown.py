@@ -13,9 +13,10 @@ __all__ = ("drain", "report", "shut_down")
 
 async def shut_down(batches: Batches[Any, Any]) -> ExceptionGroup[Exception] | None:
     """Cancel every caller and every running batch, await the batches, and return what they raised."""
+    _check_loop(batches)
+    running = list(batches.running)
     for batch in batches.unstarted():
         batch.cancel_callers()
-    running = _of_this_loop(batches)
     tasks = {batch.task for batch in running if batch.task is not None} - {asyncio.current_task()}
     for batch in running:
         batch.cancel_callers()
@@ -29,10 +30,12 @@ async def shut_down(batches: Batches[Any, Any]) -> ExceptionGroup[Exception] | N
 
 async def drain(batches: Batches[Any, Any]) -> None:
     """Close what is open and wait until every batch has ended."""
+    _check_loop(batches)
     if batches.open is not None:
         batches.open.close()
-    while running := _of_this_loop(batches):
-        tasks = {batch.task for batch in running if batch.task is not None} - {asyncio.current_task()}
+    batches.start_ready()  # full batches start a turn after their last key
+    while batches.running:
+        tasks = {batch.task for batch in batches.running if batch.task is not None} - {asyncio.current_task()}
         if not tasks:
             return
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -44,13 +47,11 @@ def report(batches: Batches[Any, Any], errors: ExceptionGroup[Exception] | None)
         asyncio.get_running_loop().call_exception_handler({"message": errors.message, "exception": errors})
 
 
-def _of_this_loop(batches: Batches[Any, Any]) -> list[Any]:
-    """The running batches; none are left of a loop that was closed."""
-    running = list(batches.running)
-    if running and batches.loop is not asyncio.get_running_loop():
-        if batches.loop is not None and batches.loop.is_closed():
-            return []
+def _check_loop(batches: Batches[Any, Any]) -> None:
+    """Work must be ended on its own loop, if that is still there."""
+    if batches.loop is not None and batches.loop.is_closed():
+        batches.forget()
+    elif batches.loop is not asyncio.get_running_loop() and (batches.waiting or batches.running):
         raise WrongLoopError(
-            f"loader {batches.loader.name!r} has running batches on another event loop; shut it down there"
+            f"loader {batches.loader.name!r} has open batches on another event loop; shut it down there"
         )
-    return running

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dloader._shorten import shorten
+
 __all__ = (
     "BatchAbortedError",
     "BatchResultError",
@@ -18,6 +20,7 @@ __all__ = (
     "MissingKeyError",
     "OptionError",
     "PlanError",
+    "RecursiveLoadError",
     "WrongLoopError",
 )
 
@@ -61,6 +64,16 @@ class LoaderClosedError(DloaderError, RuntimeError):
 
 class WrongLoopError(DloaderError, RuntimeError):
     """A load came from outside an event loop, or from a loop other than the one with open batches."""
+
+
+class RecursiveLoadError(DloaderError, RuntimeError):
+    """A batch function asked for a key of a batch that waits for this very batch function. It would hang."""
+
+    def __init__(self, name: str, key: object) -> None:
+        super().__init__(
+            f"a batch function asked loader {name!r} for key {shorten(key)} while that key's batch waits for it: "
+            f"the load would never end"
+        )
 
 
 class LoaderParamError(DloaderError, TypeError):

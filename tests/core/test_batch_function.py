@@ -1,0 +1,488 @@
+"""Whatever the batch function does, every caller is answered and the loader works on."""
+
+import asyncio
+import inspect
+from collections import UserDict, deque
+from collections.abc import Sequence
+from functools import partial
+from itertools import count
+
+import pytest
+from loops import Recorder, turns
+
+from dloader import (
+    BatchAbortedError,
+    BatchResultError,
+    DataLoader,
+    DloaderError,
+    MissingKeyError,
+    RecursiveLoadError,
+)
+
+
+class Boom(Exception):
+    """A failure of the user's own."""
+
+
+class Stop(BaseException):
+    """A BaseException that is neither an exit nor a cancellation."""
+
+
+class OnceBad:
+    """A batch function whose first call goes wrong; later ones answer with ten times the key."""
+
+    def __init__(self, bad):
+        self.bad = bad
+        self.calls = 0
+
+    async def __call__(self, keys):
+        self.calls += 1
+        if self.calls > 1:
+            return [key * 10 for key in keys]
+        outcome = self.bad(keys)
+        return await outcome if inspect.iscoroutine(outcome) else outcome
+
+
+def raising(error):
+    def bad(keys):
+        raise error
+
+    return bad
+
+
+async def cancelled_by_itself(keys):
+    asyncio.current_task().cancel()
+    await asyncio.sleep(0)
+
+
+class Lying(Sequence):
+    """A sequence that is shorter than it says."""
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        raise IndexError(index)
+
+
+class Hostile(Sequence):
+    """A sequence that cannot even be read."""
+
+    def __len__(self):
+        raise Boom("no length")
+
+    def __getitem__(self, index):
+        raise Boom("no items")
+
+
+WRONG = [
+    pytest.param(raising(Boom("no")), Boom, id="raises"),
+    pytest.param(raising(StopIteration("no")), RuntimeError, id="raises StopIteration"),
+    pytest.param(raising(StopAsyncIteration("no")), StopAsyncIteration, id="raises StopAsyncIteration"),
+    pytest.param(raising(Stop("no")), BatchAbortedError, id="raises BaseException"),
+    pytest.param(raising(GeneratorExit()), BatchAbortedError, id="raises GeneratorExit"),
+    pytest.param(raising(asyncio.CancelledError()), BatchAbortedError, id="raises CancelledError"),
+    pytest.param(cancelled_by_itself, BatchAbortedError, id="cancels its own task"),
+    pytest.param(lambda keys: [1], BatchResultError, id="short"),
+    pytest.param(lambda keys: [1, 2, 3], BatchResultError, id="long"),
+    pytest.param(lambda keys: [], BatchResultError, id="empty"),
+    pytest.param(lambda keys: {1, 2}, BatchResultError, id="set"),
+    pytest.param(lambda keys: frozenset({1, 2}), BatchResultError, id="frozenset"),
+    pytest.param(lambda keys: "ab", BatchResultError, id="string"),
+    pytest.param(lambda keys: b"ab", BatchResultError, id="bytes"),
+    pytest.param(lambda keys: None, BatchResultError, id="None"),
+    pytest.param(lambda keys: 2, BatchResultError, id="number"),
+    pytest.param(lambda keys: {1: 1, 2: 2}.values(), BatchResultError, id="values of a dict"),
+    pytest.param(lambda keys: iter([1]), BatchResultError, id="short iterator"),
+    pytest.param(lambda keys: count(), BatchResultError, id="endless iterator"),
+    pytest.param(lambda keys: (1 // 0 for _ in keys), ZeroDivisionError, id="raising iterator"),
+    pytest.param(lambda keys: Lying(), ValueError, id="sequence shorter than it says"),
+    pytest.param(lambda keys: Hostile(), Boom, id="sequence that raises"),
+    pytest.param(lambda keys: {}, MissingKeyError, id="mapping without the keys"),
+]
+
+
+class TestWhateverItDoes:
+    @pytest.mark.parametrize(("bad", "kind"), WRONG)
+    def test_every_caller_gets_the_error_and_the_next_load_works(self, run, bad, kind):
+        """No caller hangs, and nothing of the failure stays in the loader."""
+
+        async def law():
+            loader = DataLoader(OnceBad(bad), name="users")
+            answers = await asyncio.gather(
+                loader.load(1),
+                loader.load(2),
+                loader.load(1),
+                loader.load_many([1, 2]),
+                return_exceptions=True,
+            )
+            assert [type(answer) for answer in answers] == [answers[0].__class__] * 4
+            assert isinstance(answers[0], kind)
+            in_place = await DataLoader(OnceBad(bad)).load_many([1, 2], return_exceptions=True)
+            assert all(isinstance(answer, kind) for answer in in_place)
+            assert await loader.load_many([1, 2]) == [10, 20]
+            assert loader.statistics.batches == 2
+            assert not loader._batches.waiting
+
+        run(law)
+
+    @pytest.mark.parametrize("returned", [[1], [1, 2, 3], (), iter([1]), count()])
+    def test_a_wrong_length_names_the_loader_and_the_counts(self, run, returned):
+        """The phrase of the older libraries is kept, and both of their exception types."""
+
+        async def law():
+            async def load_users(keys):
+                return returned
+
+            with pytest.raises(BatchResultError) as caught:
+                await DataLoader(load_users, name="users").load_many([1, 2])
+            assert isinstance(caught.value, ValueError)
+            assert isinstance(caught.value, TypeError)
+            message = str(caught.value)
+            assert "Wrong number of results returned by load_fn" in message
+            assert "'users'" in message
+            assert "for 2 keys" in message
+            assert type(returned).__name__ in message
+
+        run(law)
+
+    @pytest.mark.parametrize("returned", [None, {1, 2}, "ab", 7])
+    def test_a_wrong_type_is_named_with_the_loader_and_the_count(self, run, returned):
+        """So that one can tell from the message alone what to change."""
+
+        async def law():
+            async def load_users(keys):
+                return returned
+
+            with pytest.raises(BatchResultError, match=r"'users'.*2 results") as caught:
+                await DataLoader(load_users, name="users").load_many([1, 2])
+            assert type(returned).__name__ in str(caught.value)
+
+        run(law)
+
+    @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+    def test_an_exit_propagates_and_the_callers_are_settled(self, kind, error):
+        """The process may end, and whoever still runs on the loop is not left hanging."""
+        from loops import new_loop
+
+        loop = new_loop(kind)
+        loop.set_exception_handler(lambda loop, context: None)  # asyncio reports the task, never retrieved
+
+        async def load(keys):
+            await asyncio.sleep(0)
+            raise error
+
+        async def caller(loader):
+            return await loader.load_many([1, 2], return_exceptions=True)
+
+        async def again(loader):
+            loader.load_fn = Recorder()
+            return await loader.load(1)
+
+        try:
+            loader = DataLoader(load)
+            task = loop.create_task(caller(loader))
+            with pytest.raises(error):
+                loop.run_until_complete(task)
+            answers = loop.run_until_complete(task)
+            assert [type(answer) for answer in answers] == [BatchAbortedError] * 2
+            assert isinstance(answers[0].__cause__, error)
+            assert loop.run_until_complete(again(loader)) == 10
+        finally:
+            loop.close()
+
+    def test_an_exception_of_one_key_is_raised_to_the_callers_of_that_key(self, run):
+        """The others get their values."""
+
+        async def law():
+            loader = DataLoader(Recorder(lambda keys: [Boom(key) if key == 2 else key for key in keys]))
+            one, two, three = await asyncio.gather(*map(loader.load, [1, 2, 3]), return_exceptions=True)
+            assert (one, three) == (1, 3)
+            assert type(two) is Boom
+            assert two.args == (2,)
+            assert any("key 2" in text and "Boom" not in text for text in two.__notes__)
+
+        run(law)
+
+    @pytest.mark.parametrize("error", [Stop("x"), KeyboardInterrupt(), asyncio.CancelledError()])
+    def test_a_returned_base_exception_fails_its_key_only(self, run, error):
+        """It is given, not raised: it must not end the loop of the caller who awaits it."""
+
+        async def law():
+            loader = DataLoader(Recorder(lambda keys: [error, 2]))
+            bad, good = await asyncio.gather(loader.load(1), loader.load(2), return_exceptions=True)
+            assert good == 2
+            assert type(bad) is BatchAbortedError
+            assert bad.__cause__ is error
+
+        run(law)
+
+    def test_a_returned_stop_iteration_fails_its_key_only(self, run):
+        """A future refuses it, and a generator would take it for its end."""
+
+        async def law():
+            loader = DataLoader(Recorder(lambda keys: [StopIteration(1), 2]))
+            bad, good = await asyncio.gather(loader.load(1), loader.load(2), return_exceptions=True)
+            assert good == 2
+            assert isinstance(bad, RuntimeError)
+            assert await loader.prime(5, StopIteration()).load_many([5, 2], return_exceptions=True) != []
+            with pytest.raises(RuntimeError):
+                await loader.load(5)
+
+        run(law)
+
+    def test_it_may_empty_its_key_list(self, run):
+        """It gets a list of its own."""
+
+        async def law():
+            async def load(keys):
+                results = [key * 10 for key in keys]
+                keys.clear()
+                return results
+
+            assert await asyncio.gather(*map(DataLoader(load).load, [1, 2])) == [10, 20]
+
+        run(law)
+
+    def test_a_plain_function_that_returns_no_awaitable_fails_clearly(self, run):
+        """What cannot be seen when the loader is made is an error of the load."""
+
+        async def law():
+            loader = DataLoader(lambda keys: keys, name="users")
+            with pytest.raises(BatchResultError, match=r"'users' returned list.*async def"):
+                await loader.load(1)
+
+        run(law)
+
+
+class TestWhatItMayBe:
+    @pytest.mark.parametrize(
+        "form", ["function", "lambda", "partial", "object", "method", "subclass", "keyword", "future"]
+    )
+    def test_any_callable_that_returns_an_awaitable(self, run, form):
+        """The forms that users have."""
+
+        async def law():
+            recorder = Recorder()
+
+            async def load(keys, factor=10):
+                return [key * factor for key in keys]
+
+            class Method:
+                async def load(self, keys):
+                    return await load(keys)
+
+            class Sub(DataLoader):
+                async def batch_load_fn(self, keys):
+                    return await load(keys)
+
+            def future(keys):
+                return asyncio.ensure_future(load(keys))
+
+            loader = {
+                "function": lambda: DataLoader(load),
+                "lambda": lambda: DataLoader(lambda keys: load(keys)),
+                "partial": lambda: DataLoader(partial(load, factor=10)),
+                "object": lambda: DataLoader(recorder),
+                "method": lambda: DataLoader(Method().load),
+                "subclass": Sub,
+                "keyword": lambda: DataLoader(batch_load_fn=load),
+                "future": lambda: DataLoader(future),
+            }[form]()
+            assert await loader.load_many([1, 2]) == [10, 20]
+
+        run(law)
+
+    @pytest.mark.parametrize(
+        "shape", [list, tuple, deque, iter, lambda r: (x for x in r), lambda r: range(10, 30, 10)], ids=str
+    )
+    def test_any_sequence_or_iterator_in_the_order_of_the_keys(self, run, shape):
+        """Also the lists that build_list and build_object return, and generators."""
+
+        async def law():
+            loader = DataLoader(Recorder(lambda keys: shape([key * 10 for key in keys])))
+            assert await asyncio.gather(loader.load(1), loader.load_many([2, 1])) == [10, [20, 10]]
+
+        run(law)
+
+    def test_things_that_are_sequences_without_saying_so(self, run):
+        """As numpy arrays and rows of some databases are."""
+
+        class Rows:
+            def __len__(self):
+                return 2
+
+            def __getitem__(self, index):
+                return [10, 20][index]
+
+        async def law():
+            assert await DataLoader(Recorder(lambda keys: Rows())).load_many([1, 2]) == [10, 20]
+
+        run(law)
+
+
+class TestMappings:
+    def test_a_mapping_is_read_by_key(self, run):
+        """Its order does not matter, and it may hold more."""
+
+        async def law():
+            loader = DataLoader(Recorder(lambda keys: UserDict({3: 30, 2: 20, 1: 10})))
+            assert await loader.load_many([1, 2]) == [10, 20]
+
+        run(law)
+
+    def test_a_hole_raises_and_names_the_key_and_the_loader(self, run):
+        """The other keys are answered."""
+
+        async def law():
+            loader = DataLoader(Recorder(lambda keys: {1: 10, 3: Boom("three")}), name="users")
+            one, two, three = await loader.load_many([1, 2, 3], return_exceptions=True)
+            assert one == 10
+            assert isinstance(two, MissingKeyError)
+            assert isinstance(two, KeyError)
+            assert isinstance(two, DloaderError)
+            assert str(two).startswith("the batch function of loader 'users' returned no value for key 2")
+            assert isinstance(three, Boom)
+
+        run(law)
+
+    @pytest.mark.parametrize("default", [None, 0, ()])
+    def test_a_hole_gets_the_default(self, run, default):
+        """None and falsy values are defaults like any other."""
+
+        async def law():
+            loader = DataLoader(Recorder(lambda keys: {1: 10}), default=default)
+            assert await loader.load_many([1, 2]) == [10, default]
+
+        run(law)
+
+    def test_the_default_may_be_a_class_attribute(self, run):
+        """As every option of a subclass."""
+
+        class Users(DataLoader):
+            default = None
+
+            async def batch_load_fn(self, keys):
+                return {}
+
+        async def law():
+            assert await Users().load(1) is None
+
+        run(law)
+
+    def test_unhashable_keys_are_read_by_their_cache_key(self, run):
+        """No mapping can hold them otherwise."""
+
+        async def law():
+            loader = DataLoader(
+                Recorder(lambda keys: {1: "one"}), cache_key_fn=lambda key: key["id"], default="none"
+            )
+            assert await loader.load_many([{"id": 1}, {"id": 2}]) == ["one", "none"]
+
+        run(law)
+
+
+class TestLoadsOfItsOwn:
+    @pytest.mark.parametrize("ask", ["load", "load_many", "task"])
+    def test_a_load_of_the_key_that_it_is_loading_is_an_error(self, run, ask):
+        """It would wait for itself for ever."""
+
+        async def law():
+            async def load(keys):
+                if ask == "load":
+                    return [await loader.load(key) for key in keys]
+                if ask == "load_many":
+                    return await loader.load_many([7, *keys], return_exceptions=True)
+
+                async def inner():
+                    return await loader.load(keys[0])
+
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(inner())
+
+            loader = DataLoader(load, name="users")
+            error = (await asyncio.gather(loader.load(1), return_exceptions=True))[0]
+            if ask == "task":
+                error = error.exceptions[0]
+            assert isinstance(error, RecursiveLoadError)
+            assert "'users'" in str(error)
+            assert "1" in str(error)
+            assert not loader._batches.waiting
+            loader.load_fn = Recorder()
+            assert await loader.load(1) == 10
+
+        run(law)
+
+    def test_a_circle_through_another_loader_is_an_error(self, run):
+        """A user who needs a team who needs the user: nobody would ever be answered."""
+
+        async def law():
+            async def load_users(keys):
+                return await teams.load_many(keys)
+
+            async def load_teams(keys):
+                return await users.load_many(keys)
+
+            users, teams = DataLoader(load_users), DataLoader(load_teams)
+            with pytest.raises(RecursiveLoadError):
+                await users.load(1)
+            assert not users._batches.waiting
+            assert not teams._batches.waiting
+
+        run(law)
+
+    @pytest.mark.parametrize("limit", [None, 1])
+    def test_loads_of_other_keys_work_also_when_one_batch_may_run_at_a_time(self, run, limit):
+        """A batch that waits for another of its loader lends it its place."""
+
+        async def law():
+            async def load(keys):
+                calls.append(keys)
+                parents = await loader.load_many([key - 1 for key in keys if key > 0])
+                return [key + sum(parents) for key in keys]
+
+            calls: list = []
+            loader = DataLoader(load, max_concurrency=limit)
+            assert await loader.load(4) == 10
+            assert calls == [[4], [3], [2], [1], [0]]
+
+        run(law)
+
+    def test_a_nested_load_of_a_key_in_the_queue_brings_its_batch_forward(self, run):
+        """Else the running batch and the one in the queue would wait for each other."""
+
+        async def law():
+            async def load(keys):
+                calls.append(keys)
+                if keys == [1]:
+                    await turns(10)
+                    return [await loader.load(2)]
+                return keys
+
+            calls: list = []
+            loader = DataLoader(load, max_concurrency=1, max_batch_size=1)
+            assert await asyncio.gather(loader.load(1), loader.load(3), loader.load(2)) == [2, 3, 2]
+            assert calls == [[1], [2], [3]]
+
+        run(law)
+
+    def test_tasks_that_outlive_their_batch_may_load_its_keys(self, run):
+        """Only a batch that is being awaited can wait for itself."""
+
+        async def law():
+            async def later():
+                await first
+                return await loader.clear(1).load(1)
+
+            async def load(keys):
+                if not tasks:
+                    tasks.append(asyncio.create_task(later()))
+                return keys
+
+            tasks: list = []
+            loader = DataLoader(load)
+            first = asyncio.ensure_future(loader.load(1))
+            assert await first == 1
+            assert await tasks[0] == 1
+
+        run(law)
