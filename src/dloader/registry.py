@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any, Self, TypeGuard, TypeVar, cast, overload
 
-from dloader._loader import DataLoader, K, LoadFunction, V
+from dloader._loader import BatchFunction, DataLoader, K, V
 from dloader.errors import LoaderClosedError, OptionError
 
 __all__ = ("LoaderRegistry",)
@@ -39,7 +39,7 @@ class LoaderRegistry:
     @overload
     def get(self, source: type[L], /) -> L: ...
     @overload
-    def get(self, source: LoadFunction[K, V], /) -> DataLoader[K, V]: ...
+    def get(self, source: BatchFunction[K, V], /) -> DataLoader[K, V]: ...
     def get(self, source: object, /) -> DataLoader[Any, Any]:
         """Return the loader of a loader class or batch function, made on first use.
 
@@ -87,7 +87,7 @@ def make_loader(source: object) -> DataLoader[Any, Any]:
     if _is_loader_class(source):
         return source()
     if callable(source) and not isinstance(source, type):
-        return DataLoader(cast(LoadFunction[Any, Any], source))
+        return DataLoader(cast(BatchFunction[Any, Any], source))
     raise OptionError(f"a loader is made of a DataLoader subclass or an async batch function, not of {source!r}")
 
 
