@@ -211,37 +211,37 @@ class Batch(Generic[K, V]):
     async def _run(self) -> None:
         batches = self._batches
         error: BaseException | None = None
-        token = inside.set(self)
         try:
             batches.started_one(self)
-            self._settle(*align(batches.loader, self, await batches.fetch(list(self.keys))))
+            inside.set(self)
+            try:
+                returned = await batches.fetch(list(self.keys))
+            finally:
+                inside.set(None)
+            self._settle(*align(batches.loader, self, returned))
         except BaseException as raised:
-            error = self.error = raised
+            error = raised
             self._fail(raised)
             if isinstance(raised, (KeyboardInterrupt, SystemExit, asyncio.CancelledError)):
                 raise
         finally:
             self.task = None
-            inside.reset(token)
             batches.finished_one(self, error)
-            error = (
-                None  # its traceback refers to this frame: nothing that only the garbage collector can free
-            )
+            # Its traceback refers to this frame: leave nothing that only the garbage collector can free.
+            error = None
 
     # -- settling --------------------------------------------------------------------------------------------
 
     def _settle(self, results: dict[Hashable, V], errors: dict[Hashable, Exception]) -> None:
         """Give everybody the result of their key, which is in one of the two mappings."""
-        if self.state is State.ENDED:
-            return
         entries = self._end(results, errors)
+        if entries is None:
+            return
         if errors:
             self._settle_calls_one_by_one(entries, results, errors)
         else:
             for entry, value in zip(entries, results.values(), strict=True):
-                if type(entry) is Call:
-                    entry.settle(value)
-                elif type(entry) is Crowd:
+                if type(entry) is Call or type(entry) is Crowd:
                     entry.settle(value)
         for share in self.shares:
             share.settle(results, errors)
@@ -260,16 +260,15 @@ class Batch(Generic[K, V]):
 
     def _fail(self, raised: BaseException) -> None:
         """Fail everybody: the batch function did not return one result per key."""
-        if self.state is State.ENDED:
-            self._report_late(raised)
-            return
         if self.loop.is_closed():  # a task that was never finished is being freed: nobody can be told
             self._batches.forget()
             return
         error = self._explain(raised)
-        entries = self._end(
-            {}, dict.fromkeys(self.cache_keys, error) if isinstance(raised, Exception) else {}
-        )
+        errors = dict.fromkeys(self.cache_keys, error) if isinstance(raised, Exception) else {}
+        entries = self._end({}, errors)
+        if entries is None:
+            self._report_late(raised)
+            return
         for entry in entries:
             for call in calls_of(entry):
                 call.fail(error)
@@ -277,20 +276,31 @@ class Batch(Generic[K, V]):
             share.fail(error)
         self._wake_listeners()
 
-    def _end(self, results: dict[Hashable, V], errors: dict[Hashable, Exception]) -> list[Entry[V]]:
-        """Remember what may be remembered and take the callers out of the tables, to be settled."""
+    def _end(self, results: dict[Hashable, V], errors: dict[Hashable, Exception]) -> list[Entry[V]] | None:
+        """Remember what may be remembered and take the callers out of the tables, to be settled.
+
+        Returns:
+            What stood at each key, or ``None`` when everybody has left, be it while the map was written to.
+        """
+        if self.state is not State.ENDED:
+            self._remember(results, errors)
+        if self.state is State.ENDED:
+            return None
+        entries = self._take_entries()
+        self.state = State.ENDED
+        return entries
+
+    def _remember(self, results: dict[Hashable, V], errors: dict[Hashable, Exception]) -> None:
         cache, outdated = self._batches.cache, self.primed
         if self.detached:
             outdated = outdated | self.detached.keys()
         cache.store(results, outdated)
         if self._batches.loader.cache_errors:
             cache.store(errors, outdated)
-        entries = self._take_entries()
-        self.state = State.ENDED
-        return entries
 
     def _report_late(self, raised: BaseException) -> None:
         """Tell about a failure in a batch that everybody had left; `shutdown` returns those it caused."""
+        self.error = raised
         if isinstance(raised, Exception) and not self._batches.loader.closed:
             message = f"Batch {self.number} of loader {self._batches.loader.name!r} failed after all its callers had left"
             self.loop.call_exception_handler({"message": message, "exception": raised})
