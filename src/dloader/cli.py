@@ -1,7 +1,6 @@
 """The command `dloader`, with the standard library alone: a subcommand imports its extra when it runs."""
 
 import argparse
-import io
 import os
 import sys
 from collections.abc import Sequence
@@ -29,8 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     chosen = parser().parse_args(arguments)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show "é" shows "?"
+    if reconfigure := getattr(sys.stdout, "reconfigure", None):
+        reconfigure(errors="replace")  # a terminal that cannot show "é" shows "?"
     try:
         code = demo(chosen)
         sys.stdout.flush()
@@ -95,7 +94,7 @@ def demo(chosen: argparse.Namespace) -> int:
     """Run `dloader demo`."""
     try:
         from .demo import DemoError, run  # noqa: PLC0415 (it needs the extra `demo`)
-    except ImportError as missing:
+    except ModuleNotFoundError as missing:
         sys.stderr.write(f"dloader: {missing}\n")
         return 2
     try:

