@@ -130,8 +130,8 @@ def conclusion(naive: Run, batched: Run) -> str:
     return (
         f"Both trees are equal: dloader sent {batched.statements:,} statements, the naive way "
         f"{naive.statements:,}. SQLite answers from inside this process; a server one millisecond away would "
-        f"add {milliseconds(batched.statements / 1_000)} to dloader's time, and "
-        f"{milliseconds(naive.statements / 1_000)} to the naive one's."
+        f"add {milliseconds(batched.statements / 1_000)} to dloader's time and "
+        f"{milliseconds(naive.statements / 1_000)} to the naive one."
     )
 
 
