@@ -123,14 +123,19 @@ def _is_source(source: Any) -> bool:
 
 def _declared(source: type[L]) -> Iterable[tuple[str, tuple[Any, bool]]]:
     for cls in reversed(source.__mro__[: source.__mro__.index(DataLoader)]):
-        try:
-            hints = typing.get_type_hints(cls, include_extras=True)
-        except Exception:  # a name under TYPE_CHECKING: the value cannot be checked, the parameter still counts
-            hints = {}
-        for name in cls.__dict__.get("__annotations__", {}):
-            annotation = hints.get(name, Any)
+        for name, written in cls.__dict__.get("__annotations__", {}).items():
+            annotation = _evaluated(name, written, cls)
             if typing.get_origin(annotation) is not typing.ClassVar and not hasattr(DataLoader, name):
                 yield name, (annotation, hasattr(source, name))
+
+
+def _evaluated(name: str, annotation: Any, cls: type) -> Any:
+    """An annotation of a class; what cannot be evaluated, a name under TYPE_CHECKING say, still is a parameter."""
+    probe = type(cls.__name__, (), {"__annotations__": {name: annotation}, "__module__": cls.__module__})
+    try:
+        return typing.get_type_hints(probe, localns=dict(vars(cls)), include_extras=True)[name]
+    except Exception:
+        return Any
 
 
 def _conforming(value: Any, annotation: Any) -> Any:
