@@ -1,0 +1,1 @@
+"""Drop-in replacements for other libraries' loaders: only an import line changes."""
