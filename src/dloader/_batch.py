@@ -261,7 +261,8 @@ class Batch(Generic[K, V]):
     def _fail(self, raised: BaseException) -> None:
         """Fail everybody: the batch function did not return one result per key."""
         if self.loop.is_closed():  # a task that was never finished is being freed: nobody can be told
-            self._batches.forget()
+            if self.state is not State.ENDED:
+                self._batches.forget()
             return
         error = self._explain(raised)
         errors = dict.fromkeys(self.cache_keys, error) if isinstance(raised, Exception) else {}

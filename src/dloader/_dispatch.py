@@ -52,8 +52,9 @@ class settle:  # noqa: N801 - reads as a verb: dispatch=settle()
 
     Args:
         turns: The least number of turns of the event loop that a batch stays open. Default 2.
-        quiet: How many turns in a row must pass without a new key. Default 3: what it takes when callers
-            are up to three empty depths of a GraphQL query apart. A turn costs some two microseconds.
+        quiet: How many turns in a row must pass without a new key. Default 4: so far apart are the loads of a
+            GraphQL query three depths from one another, or one list of async fields. A turn costs some two
+            microseconds of an idle loop.
         most: The number of turns after which the batch closes even if keys keep coming. Default 128.
 
     Example:
@@ -63,7 +64,7 @@ class settle:  # noqa: N801 - reads as a verb: dispatch=settle()
 
     __slots__ = ("most", "quiet", "turns")
 
-    def __init__(self, turns: int = 2, *, quiet: int = 3, most: int = 128) -> None:
+    def __init__(self, turns: int = 2, *, quiet: int = 4, most: int = 128) -> None:
         for name, value in (("turns", turns), ("quiet", quiet), ("most", most)):
             if type(value) is not int or value < 1:
                 raise OptionError(f"settle({name}=) takes a whole number from 1 up, not {value!r}")

@@ -38,7 +38,9 @@ def name_of(function: object) -> str:
 def checked_batch_function(name: str, given: T | None, other: T | None, has_method: bool) -> T | None:
     """The one batch function of a loader, or ``None`` when its class has a ``batch_load_fn``."""
     if given is not None and other is not None:
-        raise OptionError(f"loader {name!r} was given load_fn and batch_load_fn: they are two names of one option")
+        raise OptionError(
+            f"loader {name!r} was given load_fn and batch_load_fn: they are two names of one option"
+        )
     function = other if given is None else given
     if function is None:
         if not has_method:
@@ -48,10 +50,16 @@ def checked_batch_function(name: str, given: T | None, other: T | None, has_meth
             )
         return None
     if has_method:
-        raise OptionError(f"loader {name!r} has a batch_load_fn method and was given a function too: keep one")
+        raise OptionError(
+            f"loader {name!r} has a batch_load_fn method and was given a function too: keep one"
+        )
     if not callable(function):
         raise OptionError(f"the batch function of a loader must be an async callable, not {function!r}")
-    if inspect.isclass(function) or inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+    if (
+        inspect.isclass(function)
+        or inspect.isgeneratorfunction(function)
+        or inspect.isasyncgenfunction(function)
+    ):
         raise OptionError(
             f"the batch function of a loader must be an `async def` that returns its results, not {function!r}"
         )
@@ -84,10 +92,14 @@ def checked_flag(name: str, option: str, value: object) -> bool:
 def checked_callable(name: str, first: T | None, second: T | None) -> T | None:
     """``cache_key_fn``, also spelt ``get_cache_key``."""
     if first is not None and second is not None:
-        raise OptionError(f"loader {name!r} was given cache_key_fn and get_cache_key: they are two names of one option")
+        raise OptionError(
+            f"loader {name!r} was given cache_key_fn and get_cache_key: they are two names of one option"
+        )
     function = second if first is None else first
     if function is not None and not callable(function):
-        raise OptionError(f"loader {name!r}: cache_key_fn takes a function from key to cache key, not {function!r}")
+        raise OptionError(
+            f"loader {name!r}: cache_key_fn takes a function from key to cache key, not {function!r}"
+        )
     return function
 
 
@@ -99,7 +111,7 @@ def checked_cache_map(name: str, cache_map: T | None) -> T | None:
 
 
 def _is_mutable_mapping(value: object) -> bool:
-    methods = ("__getitem__", "__setitem__", "pop", "clear")
+    methods = ("__getitem__", "__setitem__", "keys", "pop", "clear")
     if isinstance(value, MutableMapping):
         return True
     return not isinstance(value, type) and all(hasattr(value, method) for method in methods)
@@ -116,7 +128,7 @@ def checked_policy(name: str, policy: object) -> Dispatch:
     """A dispatch policy: `settle` unless another is given."""
     if policy is None:
         return settle()
-    if inspect.isclass(policy) or not callable(policy):
+    if inspect.isclass(policy) or inspect.iscoroutinefunction(policy) or not callable(policy):
         raise OptionError(
             f"loader {name!r}: dispatch takes settle(), eager(), delay(seconds), manual() or a function "
             f"of the open batch, not {policy!r}"
@@ -129,5 +141,7 @@ def checked_instruments(name: str, instruments: Iterable[Instrument]) -> list[In
     checked = list(instruments)
     for instrument in checked:
         if inspect.isclass(instrument) or not hasattr(instrument, "batch_started"):
-            raise OptionError(f"loader {name!r}: instruments takes objects of a subclass of Instrument, not {instrument!r}")
+            raise OptionError(
+                f"loader {name!r}: instruments takes objects of a subclass of Instrument, not {instrument!r}"
+            )
     return checked

@@ -203,10 +203,10 @@ class TestPrimeAndClear:
             calls: list = []
             loader = DataLoader(load)
             old, old_many, kept = loader.load(1), loader.load_many([1, 2]), loader.load(3)
-            await turns(6)
+            await turns(8)
             loader.clear(1).clear(1).clear(2)
             new, new_many = loader.load(1), loader.load_many([1, 2, 3])
-            await turns(6)
+            await turns(8)
             assert calls == [[1, 2, 3], [1, 2]]
             gates[1].set()
             assert await new == "1 of 1"
@@ -225,7 +225,7 @@ class TestPrimeAndClear:
             recorder = Recorder(gate=gate)
             loader = DataLoader(recorder)
             old = loader.load_many([1, 2])
-            await turns(6)
+            await turns(8)
             loader.clear_all()
             gate.set()
             assert await old == [10, 20]
@@ -243,7 +243,7 @@ class TestPrimeAndClear:
             gate = asyncio.Event()
             loader = DataLoader(Recorder(gate=gate))
             old, other = loader.load(1), loader.load(2)
-            await turns(0 if before else 6)
+            await turns(0 if before else 8)
             loader.prime(1, "primed")
             assert await loader.load(1) == "primed"
             gate.set()
@@ -290,10 +290,10 @@ class TestPrimeAndClear:
             recorder = Recorder(gate=gate)
             loader = DataLoader(recorder)
             old, old_too, old_many = loader.load(1), loader.load(1), loader.load_many([1, 2])
-            await turns(6)
+            await turns(8)
             loader.clear(1)
             new = loader.load(1)
-            await turns(6)
+            await turns(8)
             for future in (old, old_too, old_many):
                 future.cancel()
             await turns(2)
@@ -319,7 +319,7 @@ class TestPrimeAndClear:
             gate = asyncio.Event()
             loader = DataLoader(load, cache_errors=True)
             old = loader.load(1)
-            await turns(6)
+            await turns(8)
             loader.clear(1)
             assert await loader.load(1) == 1
             gate.set()

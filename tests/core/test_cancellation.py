@@ -108,7 +108,7 @@ class TestBeforeDispatch:
         async def law():
             loader, recorder, gate = gated(max_batch_size=1, max_concurrency=1)
             one, two, three = loader.load(1), loader.load(2), loader.load(3)
-            await turns(5)
+            await turns(8)
             two.cancel()
             again = loader.load(2)
             gate.set()
@@ -125,7 +125,7 @@ class TestInFlight:
         async def law():
             loader, recorder, gate = gated()
             one, two, three = loader.load(1), loader.load(1), loader.load_many([1, 2])
-            await turns(6)
+            await turns(8)
             assert recorder.calls == [[1, 2]]
             one.cancel()
             two.cancel()
@@ -146,7 +146,7 @@ class TestInFlight:
                 "load_many": lambda: [loader.load_many([1, 2]), loader.load_many([2, 1])],
                 "both": lambda: [loader.load(1), loader.load_many([1, 2])],
             }[form]()
-            await turns(6)
+            await turns(8)
             assert recorder.calls == [[1, 2]]
             for future in gone:
                 future.cancel()
@@ -165,7 +165,7 @@ class TestInFlight:
         async def law():
             loader, recorder, gate = gated()
             one, two = loader.load(1), loader.load_many([2, 3])
-            await turns(6)
+            await turns(8)
             one.cancel()
             again, more = loader.load(1), loader.load_many([1, 2])
             two.cancel()
@@ -244,7 +244,7 @@ class TestInFlight:
 
             loader = DataLoader(load)
             future = loader.load(1)
-            await turns(6)
+            await turns(8)
             assert future.cancelled()
             assert not loader._batches.running
 
@@ -261,7 +261,7 @@ class TestInFlight:
 
             loader = DataLoader(load)
             future = loader.load(1)
-            await turns(6)
+            await turns(8)
             future.cancel()
             await turns(2)
             assert loader.cache_map == {}
@@ -281,7 +281,7 @@ class TestInFlight:
 
             loader = DataLoader(load, name="users")
             future = loader.load(1)
-            await turns(6)
+            await turns(8)
             future.cancel()
             await turns(2)
             [report] = run.take_reports()
@@ -292,7 +292,7 @@ class TestInFlight:
 
 
 class TestTheWaysToLeave:
-    @pytest.mark.parametrize("when", [0, 6])
+    @pytest.mark.parametrize("when", [0, 8])
     @pytest.mark.parametrize("many", [False, True])
     def test_wait_for_leaves_the_others_alone(self, run, when, many):
         """Before dispatch and in flight."""
@@ -315,7 +315,7 @@ class TestTheWaysToLeave:
 
         run(law)
 
-    @pytest.mark.parametrize("when", [1, 6])
+    @pytest.mark.parametrize("when", [1, 8])
     def test_a_failing_task_group_leaves_the_others_alone(self, run, when):
         """It cancels its own tasks only."""
 
@@ -351,7 +351,7 @@ class TestTheWaysToLeave:
             loader, _, gate = gated()
             other = loader.load(1)
             mine = asyncio.gather(loader.load(1), loader.load_many([1, 2]))
-            await turns(6)
+            await turns(8)
             mine.cancel()
             with suppress(asyncio.CancelledError):
                 await mine
@@ -371,7 +371,7 @@ class TestTheWaysToLeave:
                 loader.load_many([1, 2]),
                 loader.load(1),
             )
-            await turns(6)
+            await turns(8)
             value.set_result("mine")
             error.set_exception(ValueError("mine"))
             many.set_result(["mine"])

@@ -117,7 +117,7 @@ class TestLoadMany:
             with pytest.raises(KeyTypeError, match="'users'.*iterable"):
                 loader.load_many(7)
             assert not loader._batches.waiting
-            await turns(6)
+            await turns(8)
             assert recorder.calls == []
 
         run(law)

@@ -1,0 +1,270 @@
+"""Event loops, threads and contextvars: state belongs to a loop, never to a module."""
+
+import asyncio
+import gc
+import threading
+from contextvars import ContextVar, copy_context
+
+import pytest
+from loops import LoopRunner, Recorder, new_loop, turns
+
+from dloader import DataLoader, WrongLoopError, manual
+
+user: ContextVar[str] = ContextVar("user", default="nobody")
+
+
+class TestContexts:
+    def test_a_batch_runs_in_a_copy_of_its_first_callers_context(self, run):
+        """Also the second chunk: each batch has a first caller of its own."""
+
+        async def law():
+            async def load(keys):
+                who = user.get()
+                user.set("the batch")
+                return [who] * len(keys)
+
+            async def caller(name, *keys):
+                user.set(name)
+                return await asyncio.gather(*map(loader.load, keys))
+
+            loader = DataLoader(load, 2)
+            ann, bob = await asyncio.gather(
+                asyncio.create_task(caller("ann", 1)), asyncio.create_task(caller("bob", 2, 3, 4))
+            )
+            assert (ann, bob) == (["ann"], ["ann", "bob", "bob"])
+            assert user.get() == "nobody"
+
+        run(law)
+
+    def test_the_chunks_of_load_many_run_in_the_callers_context(self, run):
+        """All of them, as it is when they are opened."""
+
+        async def law():
+            async def load(keys):
+                return [user.get()] * len(keys)
+
+            loader = DataLoader(load, 2)
+            user.set("ann")
+            many = loader.load_many([1, 2, 3, 4, 5])
+            user.set("bob")
+            assert await many == ["ann"] * 5
+
+        run(law)
+
+    def test_a_batch_in_the_queue_keeps_its_first_callers_context(self, run):
+        """It is not started in the context of whoever gave its place free."""
+
+        async def law():
+            async def load(keys):
+                await asyncio.sleep(0)
+                return [user.get()] * len(keys)
+
+            async def caller(name, key):
+                user.set(name)
+                return await loader.load(key)
+
+            loader = DataLoader(load, 1, max_concurrency=1)
+            names = ["ann", "bob", "cyd"]
+            assert await asyncio.gather(*(asyncio.create_task(caller(n, n)) for n in names)) == names
+
+        run(law)
+
+
+class TestSeveralRuns:
+    def test_a_loader_made_at_import_time_serves_several_runs(self, kind):
+        """The loop is looked up per batch; the cache stays."""
+        recorder = Recorder()
+        loader = DataLoader(recorder, 2)
+
+        async def main(*keys):
+            return await asyncio.gather(loader.load(keys[0]), loader.load_many(keys))
+
+        assert LoopRunner(kind)(main, 1, 2, 3) == [10, [10, 20, 30]]
+        assert LoopRunner(kind)(main, 1, 2, 3) == [10, [10, 20, 30]]
+        assert LoopRunner(kind)(main, 4, 5, 6) == [40, [40, 50, 60]]
+        assert recorder.calls == [[1, 2], [3], [4, 5], [6]]
+
+    @pytest.mark.parametrize("state", ["open", "closed", "running", "full", "detached"])
+    def test_work_of_a_loop_that_was_closed_is_forgotten(self, kind, state):
+        """It can never be finished, and must not stand in the way of the next loop."""
+        recorder = Recorder(turns=10_000)
+        size = 1 if state in ("full", "closed") else None
+        loader = DataLoader(recorder, size, max_concurrency=1 if state == "closed" else None)
+
+        async def leave():
+            futures.append(loader.load(1))
+            futures.append(loader.load_many([1, 2]))
+            await turns({"open": 0, "full": 0}.get(state, 8))
+            if state == "detached":
+                loader.clear(1)
+
+        futures: list = []
+        loop = new_loop(kind)
+        loop.set_exception_handler(lambda loop, context: None)  # "Task was destroyed but it is pending"
+        loop.run_until_complete(leave())
+        loop.close()
+
+        async def main():
+            futures[0].cancel()
+            recorder.turns = 0
+            future = loader.load_many([1, 2])
+            futures[1].cancel()
+            futures.clear()
+            gc.collect()
+            await turns(8)
+            assert future.done()
+            assert loader._batches.waiting == {}
+            assert loader._batches.running == set()
+            return await future
+
+        assert LoopRunner(kind)(main) == [10, 20]
+        assert loader.statistics.cache_hits == 0
+
+    def test_a_task_that_is_freed_after_its_loop_was_closed_tells_nobody(self, kind):
+        """Its callers are gone with the loop; the next batch does not start from the garbage collector."""
+        loader = DataLoader(Recorder(turns=10_000), 1, max_concurrency=1)
+
+        async def leave():
+            loader.load_many([1, 2, 3])
+            await turns(8)
+
+        loop = new_loop(kind)
+        loop.set_exception_handler(lambda loop, context: None)
+        loop.run_until_complete(leave())
+        loop.close()
+        for batch in loader._batches.running:
+            task = batch.task
+        coroutine = task.get_coro()
+        coroutine.close()
+        assert loader._batches.running == set()
+        assert loader._batches.waiting == {}
+        assert loader.statistics.batches == 1
+
+    def test_a_closed_loop_does_not_stand_in_the_way_of_shutdown(self, kind):
+        """There is nothing left to end."""
+        loader = DataLoader(Recorder(), dispatch=manual())
+
+        async def leave():
+            future = loader.load(1)
+            future.add_done_callback(print)
+
+        loop = new_loop(kind)
+        loop.run_until_complete(leave())
+        loop.close()
+        assert LoopRunner(kind)(loader.shutdown) is None
+        assert loader._batches.waiting == {}
+
+
+class TestForeignLoops:
+    def test_a_load_from_another_loop_while_work_is_open_is_an_error(self, run):
+        """It names the loader; the open work is not touched."""
+
+        async def law():
+            def elsewhere():
+                async def main():
+                    for ask in (lambda: loader.load(2), lambda: loader.load_many([2])):
+                        with pytest.raises(WrongLoopError, match="'users'.*another event loop"):
+                            ask()
+                    for end in (loader.shutdown, loader.aclose):
+                        with pytest.raises(WrongLoopError, match="'users'"):
+                            await end()
+                    with pytest.raises(WrongLoopError):
+                        await loader.aclose(drain=True)
+                    loader.closed = False
+
+                asyncio.run(main())
+                return True
+
+            loader = DataLoader(Recorder(), name="users", dispatch=manual())
+            one = loader.load(1)
+            assert await asyncio.to_thread(elsewhere)
+            loader.dispatch()
+            assert await one == 10
+
+        run(law)
+
+    def test_another_loop_may_use_an_idle_loader(self, run):
+        """One loop at a time."""
+
+        async def law():
+            async def main():
+                return await loader.load(2)
+
+            loader = DataLoader(Recorder())
+            assert await loader.load(1) == 10
+            assert await asyncio.to_thread(lambda: asyncio.run(main())) == 20
+            assert await loader.load(3) == 30
+
+        run(law)
+
+    @pytest.mark.parametrize("with_loop", [False, True])
+    def test_a_load_from_a_thread_without_a_loop_is_an_error(self, run, with_loop):
+        """Also with loop=, as that loop runs elsewhere."""
+
+        async def law():
+            def elsewhere():
+                words = "run_coroutine_threadsafe" if with_loop else "outside an event loop"
+                for ask in (lambda: loader.load(2), lambda: loader.load_many([2])):
+                    with pytest.raises(WrongLoopError, match=words):
+                        ask()
+                done.append(True)
+
+            done: list = []
+            loader = DataLoader(Recorder(), loop=asyncio.get_running_loop() if with_loop else None)
+            one = loader.load(1)
+            thread = threading.Thread(target=elsewhere)
+            thread.start()
+            thread.join()
+            assert done
+            assert await one == 10
+
+        run(law)
+
+
+class TestLoopOption:
+    def test_it_serves_load_outside_a_coroutine(self, kind):
+        """As the first seed has it."""
+        loop = new_loop(kind)
+        try:
+            recorder = Recorder()
+            loader = DataLoader(recorder, loop=loop)
+            one, many = loader.load(1), loader.load_many([1, 2])
+            assert loop.run_until_complete(one) == 10
+            assert loop.run_until_complete(many) == [10, 20]
+            assert recorder.calls == [[1, 2]]
+            three = loader.load(3)
+            loader.dispatch()
+            assert loop.run_until_complete(three) == 30
+        finally:
+            loop.close()
+
+    def test_inside_a_coroutine_the_running_loop_counts(self, run):
+        """The option is for outside."""
+
+        async def law():
+            other = asyncio.new_event_loop()
+            try:
+                assert await DataLoader(Recorder(), loop=other).load(1) == 10
+            finally:
+                other.close()
+
+        run(law)
+
+    def test_without_it_a_load_outside_a_coroutine_is_an_error(self):
+        """Which says what to do."""
+        with pytest.raises(WrongLoopError, match="loop="):
+            DataLoader(Recorder()).load(1)
+
+    def test_a_callback_of_the_loop_may_load(self, run):
+        """There a loop runs, though no task does."""
+
+        async def law():
+            loader = DataLoader(Recorder())
+            futures: list = []
+            asyncio.get_running_loop().call_soon(
+                lambda: futures.append(loader.load(1)), context=copy_context()
+            )
+            await turns(1)
+            assert await futures[0] == 10
+
+        run(law)
