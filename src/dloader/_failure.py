@@ -52,8 +52,8 @@ def _has_slots(kind: type[Exception]) -> bool:
 def _bare_twin(error: Exception) -> Exception:
     """Copy without running the constructor, which may take anything."""
     kind = type(error)
-    native = next(base for base in kind.__mro__ if base.__module__ == "builtins")
-    twin = cast(Exception, native.__new__(kind))
+    native = cast(type[Exception], next(base for base in kind.__mro__ if base.__module__ == "builtins"))
+    twin = native.__new__(kind)
     twin.args = error.args
     return twin
 
