@@ -178,7 +178,7 @@ class Engine:
         new = Frame(outlook, nodes, frame, child.name, own)
         self._shared.add(new)
         if frame is None:
-            self._start(new)
+            self._start_soon(new)
             return
         frame.pending += 1
         frame.below.append(new)
@@ -187,7 +187,7 @@ class Engine:
         elif frame.unexposed and outlook.wants_ancestors:
             self._delay(new, frame, frame.after_exposed)
         else:
-            self._start(new)
+            self._start_soon(new)
 
     def _delay(self, new: Frame, frame: Frame, until: list[Callable[[], None]]) -> None:
         """Start a frame when its parents have what its methods may read."""
@@ -199,11 +199,15 @@ class Engine:
             kinds.remove(classes)
             if not kinds:
                 self._delayed.pop(frame, None)
-            self._start(new)
+            self._start_soon(new)
 
         until.append(start)
 
     # -- frames ----------------------------------------------------------------------------------------------
+
+    def _start_soon(self, frame: Frame) -> None:
+        """Not within the call: a tree may be deeper than Python's stack."""
+        self._ready.append((self._start, frame))
 
     def _start(self, frame: Frame) -> None:
         if frame.parent is not None and frame.outlook.wants_ancestors:

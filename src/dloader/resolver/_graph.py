@@ -97,10 +97,7 @@ class Graph:
         """The loaders (and whether posts use them) of all nodes `depth` levels below nodes of these classes."""
         while len(self._levels) <= depth:
             self._levels.append({})
-        found: frozenset[tuple[object, bool]] = frozenset()
-        for cls in classes:
-            found |= self._loaders_at(cls, depth)
-        return found
+        return frozenset().union(*(self._loaders_at(cls, depth) for cls in classes))
 
     def forget_temporary(self) -> None:
         """Let go of the classes that no module holds."""
@@ -145,9 +142,13 @@ class Graph:
         )
 
     def _loaders_at(self, cls: type, depth: int) -> frozenset[tuple[object, bool]]:
-        """Level by level from the nearest, so that a chain of any length needs no recursion."""
-        for level, known in enumerate(self._levels[: depth + 1]):
-            for kind, plan in self.outlook(cls).closure.items():
+        """Level by level from the nearest not known, so that a chain of any length needs no recursion."""
+        nearest = depth
+        while nearest and cls not in self._levels[nearest - 1]:
+            nearest -= 1
+        for level in range(nearest, depth + 1):
+            known = self._levels[level]
+            for kind, plan in self.outlook(cls).closure.items() if cls not in known else ():
                 if kind not in known:
                     known[kind] = self._own_loaders(plan) if level == 0 else self._below(plan, level)
         return self._levels[depth][cls]

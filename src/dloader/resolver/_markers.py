@@ -6,11 +6,12 @@ Markers are read when a model class is compiled into a plan; they hold no state 
 from __future__ import annotations
 
 import abc
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, cast, overload
 
 from dloader import DataLoader, OptionError
+from dloader._loader import BatchFunction, K, V
 
 __all__ = (
     "Collector",
@@ -25,10 +26,17 @@ __all__ = (
     "mapper",
 )
 
-K = TypeVar("K")
-V = TypeVar("V")
 L = TypeVar("L", bound=DataLoader[Any, Any])
-F = TypeVar("F", bound=Callable[..., Any])
+F = TypeVar("F", bound=Callable[..., object])
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar as DefaultTypeVar
+
+    T = DefaultTypeVar("T", default=Any)
+else:
+    T = TypeVar("T")
+
+LoaderSource: TypeAlias = type[DataLoader[Any, Any]] | DataLoader[Any, Any] | BatchFunction[Any, Any]
+"""Where loaders come from: a loader class, a batch function, or a loader that was made already."""
 
 
 class Depends:
@@ -44,16 +52,16 @@ class Depends:
 
 
 @overload
+def LoaderDepend() -> Depends: ...
+@overload
 def LoaderDepend(dependency: type[L], /) -> L: ...
 @overload
 def LoaderDepend(dependency: L, /) -> L: ...
 @overload
-def LoaderDepend(dependency: Callable[[list[K]], Awaitable[Mapping[K, V | Exception]]], /) -> DataLoader[K, V]: ...
-@overload
-def LoaderDepend(dependency: Callable[[list[K]], Awaitable[Sequence[V | Exception]]], /) -> DataLoader[K, V]: ...
-@overload
-def LoaderDepend() -> Any: ...
-def LoaderDepend(dependency: object = None, /) -> Any:  # noqa: N802 - the name pydantic-resolve's users know
+def LoaderDepend(dependency: BatchFunction[K, V], /) -> DataLoader[K, V]: ...
+def LoaderDepend(  # noqa: N802 - the name pydantic-resolve's users know
+    dependency: LoaderSource | None = None, /
+) -> object:
     """Ask for a loader in a ``resolve_`` or ``post_`` method, under any parameter name.
 
     Args:
@@ -103,7 +111,7 @@ class Load:
 
     __slots__ = ("by", "loader")
 
-    def __init__(self, loader: object, *, by: str) -> None:
+    def __init__(self, loader: LoaderSource, *, by: str) -> None:
         if not isinstance(by, str):
             raise OptionError(f"Load(by=) takes the name of a field, not {by!r}")
         self.loader = loader
@@ -153,7 +161,7 @@ class ICollector(abc.ABC):
         """Return what was gathered."""
 
 
-class Collector(ICollector):
+class Collector(ICollector, Generic[T]):
     """Gathers what descendants send to `alias` in a list.
 
     Args:
@@ -167,23 +175,27 @@ class Collector(ICollector):
     def __init__(self, alias: str, flat: bool = False) -> None:
         super().__init__(alias)
         self.flat = flat
-        self.val: list[Any] = []
+        self.val: list[T] = []
 
-    def add(self, val: Any) -> None:
+    def add(self, val: T | list[T]) -> None:
         """Add a value, or the items of a list when the collector is flat."""
         if not self.flat:
-            self.val.append(val)
+            self.val.append(cast(T, val))
         elif isinstance(val, list):
-            self.val.extend(val)
+            self.val.extend(cast(list[T], val))
         else:
             raise TypeError(f"Collector({self.alias!r}, flat=True) takes lists, not {type(val).__name__}")
 
-    def values(self) -> list[Any]:
+    def values(self) -> list[T]:
         """Return the list gathered so far."""
         return self.val
 
 
-def mapper(rule: Callable[[Any], Any] | type) -> Callable[[F], F]:
+@overload
+def mapper(rule: type) -> Callable[[F], F]: ...
+@overload
+def mapper(rule: Callable[[Any], object]) -> Callable[[F], F]: ...
+def mapper(rule: Callable[[Any], object]) -> Callable[[F], F]:
     """Convert what a ``resolve_`` method gives by a function or into a class, instead of into the field's type.
 
     Args:
@@ -195,7 +207,7 @@ def mapper(rule: Callable[[Any], Any] | type) -> Callable[[F], F]:
     """
 
     def mark(method: F) -> F:
-        method.__dloader_mapper__ = rule  # type: ignore[attr-defined]
+        setattr(method, "__dloader_mapper__", rule)  # noqa: B010 - checkers know no attributes of functions
         return method
 
     return mark
@@ -211,4 +223,5 @@ def copy_dataloader_kls(name: str, loader_kls: type[L]) -> type[L]:
     Returns:
         A subclass that differs in nothing else.
     """
-    return type(name, (loader_kls,), {"__module__": loader_kls.__module__, "__qualname__": name})
+    namespace = {"__module__": loader_kls.__module__, "__qualname__": name}
+    return cast(type[L], type(name, (loader_kls,), namespace))

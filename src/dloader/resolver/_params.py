@@ -68,9 +68,11 @@ class Params:
 
     def problems(self, uses: Iterable[Use]) -> Iterable[str]:
         """What is wrong with the parameters, given the loaders that the models use."""
-        sources = dict.fromkeys(use.source for use in uses)
+        sources: dict[object, None] = {}
         for use in uses:
-            if not _is_source(use.source):
+            if _is_source(use.source):
+                sources[use.source] = None
+            else:
                 yield (
                     f"{use.owner.__qualname__}.{use.step.label}: {use.source!r} is no loader; LoaderDepend and Load take a "
                     f"DataLoader subclass, an async batch function or a loader"
