@@ -44,6 +44,7 @@ class Batches(Generic[K, V]):
         "_policy",
         "_ready",
         "_start_scheduled",
+        "_starting",
         "cache",
         "cache_hits",
         "errors",
@@ -88,7 +89,7 @@ class Batches(Generic[K, V]):
         """Closed batches that running batch functions wait for: they come before those that are ready."""
         self.running: set[Batch[K, V]] = set()
         """Batches whose task has not ended; the strong references to these tasks."""
-        self._start_scheduled = False
+        self._start_scheduled = self._starting = False
         self._numbers = self.started = self.keys = self.cache_hits = self.merged = self.errors = 0
 
     # -- what the loader does --------------------------------------------------------------------------------
@@ -240,22 +241,29 @@ class Batches(Generic[K, V]):
 
     def start_ready(self) -> None:
         """Start closed batches, in their order, as far as ``max_concurrency`` allows."""
-        for _ in range(len(self._ahead)):
-            batch = self._ahead.popleft()
+        if self._starting:  # a batch that ends in its first step: the loop below goes on, however many there are
+            return
+        self._starting = True
+        try:
+            while (batch := self._next()) is not None:
+                if batch.state is State.CLOSED:  # and not abandoned meanwhile
+                    self.running.add(batch)
+                    batch.start()
+        finally:
+            self._starting = False
+
+    def _next(self) -> Batch[K, V] | None:
+        """Take the next batch that there is a place for."""
+        for batch in self._ahead:
             if self._has_place(len(self.running - waiters_of(batch))):
-                self._start(batch)
-            else:
-                self._ahead.append(batch)
-        while self._ready and self._has_place(len(self.running)):
-            self._start(self._ready.popleft())
+                self._ahead.remove(batch)
+                return batch
+        if self._ready and self._has_place(len(self.running)):
+            return self._ready.popleft()
+        return None
 
     def _has_place(self, running: int) -> bool:
         return self._max_concurrency is None or running < self._max_concurrency
-
-    def _start(self, batch: Batch[K, V]) -> None:
-        if batch.state is State.CLOSED:  # and not abandoned meanwhile
-            self.running.add(batch)
-            batch.start()
 
     def _start_soon(self) -> None:
         if not self._start_scheduled:
