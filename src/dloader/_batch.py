@@ -47,6 +47,7 @@ class Batch(Generic[K, V]):
     """One call of the batch function in the making; lives from its first key until its callers are settled."""
 
     __slots__ = (
+        "__weakref__",
         "_batches",
         "awaited_by",
         "cache_keys",
@@ -84,7 +85,8 @@ class Batch(Generic[K, V]):
         self.listeners: list[Callable[[], object]] = []
         """Called once when the batch has ended; the resolver waits for batches, not for single keys."""
         self.task: asyncio.Task[None] | None = None
-        self.error: BaseException | None = None
+        self.error: Exception | None = None
+        """What the batch function raised after all callers had left."""
         self.reported = False
 
     @property
@@ -154,6 +156,7 @@ class Batch(Generic[K, V]):
         if running:
             self._take_entries()
         self.state = State.ENDED
+        self.shares = []
         if self._batches.open is self:
             self._batches.open = None
         if self.task is not None:
@@ -165,6 +168,11 @@ class Batch(Generic[K, V]):
         if not self.detached:
             return list(map(self._batches.waiting.pop, self.cache_keys))
         return [self._table_of(cache_key).pop(cache_key) for cache_key in self.cache_keys]
+
+    def _take_shares(self) -> list[Share[V]]:
+        """Let go of the shares, which refer to this batch: it need not wait for the garbage collector."""
+        shares, self.shares = self.shares, []
+        return shares
 
     # -- running ---------------------------------------------------------------------------------------------
 
@@ -243,7 +251,7 @@ class Batch(Generic[K, V]):
             for entry, value in zip(entries, results.values(), strict=True):
                 if type(entry) is Call or type(entry) is Crowd:
                     entry.settle(value)
-        for share in self.shares:
+        for share in self._take_shares():
             share.settle(results, errors)
         self._wake_listeners()
 
@@ -273,7 +281,7 @@ class Batch(Generic[K, V]):
         for entry in entries:
             for call in calls_of(entry):
                 call.fail(error)
-        for share in self.shares:
+        for share in self._take_shares():
             share.fail(error)
         self._wake_listeners()
 
@@ -301,10 +309,12 @@ class Batch(Generic[K, V]):
 
     def _report_late(self, raised: BaseException) -> None:
         """Tell about a failure in a batch that everybody had left; `shutdown` returns those it caused."""
-        self.error = raised
-        if isinstance(raised, Exception) and not self._batches.loader.closed:
+        if isinstance(raised, asyncio.CancelledError):
+            return
+        self.error = self._explain(raised)
+        if not self._batches.loader.closed:
             message = f"Batch {self.number} of loader {self._batches.loader.name!r} failed after all its callers had left"
-            self.loop.call_exception_handler({"message": message, "exception": raised})
+            self.loop.call_exception_handler({"message": message, "exception": self.error})
 
     def _explain(self, raised: BaseException) -> Exception:
         where = f"in batch {self.number} of loader {self._batches.loader.name!r} ({len(self.keys)} keys)"
@@ -329,7 +339,7 @@ class Batch(Generic[K, V]):
         for entry in entries:
             for call in calls_of(entry):
                 call.cancel(reason)
-        for share in self.shares:
+        for share in self._take_shares():
             share.many.cancel(reason)
         self._wake_listeners()
 

@@ -241,7 +241,9 @@ class Batches(Generic[K, V]):
 
     def start_ready(self) -> None:
         """Start closed batches, in their order, as far as ``max_concurrency`` allows."""
-        if self._starting:  # a batch that ends in its first step: the loop below goes on, however many there are
+        if (
+            self._starting
+        ):  # a batch that ends in its first step: the loop below goes on, however many there are
             return
         self._starting = True
         try:
@@ -249,6 +251,9 @@ class Batches(Generic[K, V]):
                 if batch.state is State.CLOSED:  # and not abandoned meanwhile
                     self.running.add(batch)
                     batch.start()
+        except BaseException:  # KeyboardInterrupt, SystemExit: if the loop runs on, so do the other batches
+            self._start_soon()
+            raise
         finally:
             self._starting = False
 

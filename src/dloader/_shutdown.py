@@ -24,7 +24,7 @@ async def shut_down(batches: Batches[Any, Any]) -> ExceptionGroup[Exception] | N
         task.cancel()
     if tasks:
         await asyncio.wait(tasks)  # being cancelled here leaves the tasks to end on their own
-    errors = [batch.error for batch in running if isinstance(batch.error, Exception)]
+    errors = [batch.error for batch in running if batch.error is not None]
     return ExceptionGroup(f"shutting down loader {batches.loader.name!r}", errors) if errors else None
 
 

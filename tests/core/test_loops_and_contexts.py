@@ -94,7 +94,7 @@ class TestSeveralRuns:
         async def leave():
             futures.append(loader.load(1))
             futures.append(loader.load_many([1, 2]))
-            await turns({"open": 0, "full": 0}.get(state, 8))
+            await turns({"open": 0, "full": 2}.get(state, 8))
             if state == "detached":
                 loader.clear(1)
 
