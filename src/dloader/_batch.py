@@ -55,6 +55,7 @@ class Batch(Generic[K, V]):
         "dead",
         "detached",
         "error",
+        "failed",
         "keys",
         "listeners",
         "loop",
@@ -87,6 +88,8 @@ class Batch(Generic[K, V]):
         self.task: asyncio.Task[None] | None = None
         self.error: Exception | None = None
         """What the batch function raised after all callers had left."""
+        self.failed = False
+        """Whether callers were given errors."""
         self.reported = False
 
     @property
@@ -246,6 +249,7 @@ class Batch(Generic[K, V]):
         if entries is None:
             return
         if errors:
+            self.failed = True
             self._settle_calls_one_by_one(entries, results, errors)
         else:
             for entry, value in zip(entries, results.values(), strict=True):
@@ -278,6 +282,7 @@ class Batch(Generic[K, V]):
         if entries is None:
             self._report_late(raised)
             return
+        self.failed = True
         for entry in entries:
             for call in calls_of(entry):
                 call.fail(error)
