@@ -1,57 +1,81 @@
-"""What descendants send up, given to the collectors of the nodes above them in the order of the tree."""
+"""What nodes send up, given to the collectors above them in the order of the tree.
+
+A frame that is done passes on what its nodes send and what came from below them: each node before those below it,
+fields in the order of the class, items in the order of their list, whatever was loaded first.
+"""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from dloader.resolver._convert import FailedAt
 from dloader.resolver._frame import Frame
 from dloader.resolver._markers import Collector, ICollector
 
-__all__ = ("give_collectors",)
+__all__ = ("Sent", "filled_collectors", "receive", "send")
 
-Bins = Mapping[str, Sequence[ICollector]]
-"""The collectors of one node, by the name that descendants send to."""
-
-
-def give_collectors(frame: Frame) -> None:
-    """Make the collectors of each node and fill them with what the nodes below send; their subtrees are done."""
-    wanted = [(method.name, name, proto) for method in frame.plan.methods for name, proto in method.collectors]
-    if not wanted:
-        return
-    bins: list[Bins] = []
-    for _ in frame.nodes:
-        own = {(method, name): _fresh(proto) for method, name, proto in wanted}
-        frame.collectors.append(own)
-        by_alias: dict[str, list[ICollector]] = {}
-        for collector in own.values():
-            by_alias.setdefault(collector.alias, []).append(collector)
-        bins.append(by_alias)
-    _gather(frame, bins)
+Sent = Mapping[str, list[list[Any]]]
+"""By the name that is sent to: for each node of a frame, the values."""
 
 
-def _gather(frame: Frame, bins: Sequence[Bins]) -> None:
-    # Frames arrive as their loads return; the order of fields in the class is the same on every run.
-    stack = [(frame, bins)]
-    while stack:
-        above, above_bins = stack.pop()
-        order = {name: index for index, name in enumerate(_field_names(above))}
-        found: list[tuple[Frame, Sequence[Bins]]] = []
-        for below in sorted(above.below, key=lambda below: order[below.field]):
-            if below.outlook.sends:
-                below_bins = [above_bins[owner] for owner in below.owners]
-                _send(below, below_bins)
-                found.append((below, below_bins))
-        stack.extend(reversed(found))
+def receive(frame: Frame) -> Sent:
+    """What was sent from below each node of a frame; those below are done."""
+    senders = [below for below in frame.below if below.sent]
+    arrived: dict[str, list[list[Any]]] = {}
+    if len(senders) == 1:
+        for alias, column in senders[0].sent.items():
+            gathered = arrived[alias] = [[] for _ in frame.nodes]
+            for owner, values in zip(senders[0].owners, column, strict=True):
+                gathered[owner] += values
+        return arrived
+    order = {name: index for index, name in enumerate(_field_names(frame))}
+    places = (
+        (owner, order[below.field], place, index, below)
+        for below in senders
+        for index, (owner, place) in enumerate(zip(below.owners, below.places, strict=True))
+    )
+    for owner, _, _, index, below in sorted(places, key=lambda place: place[:3]):
+        for alias, column in below.sent.items():
+            arrived.setdefault(alias, [[] for _ in frame.nodes])[owner] += column[index]
+    return arrived
 
 
-def _send(frame: Frame, bins: Sequence[Bins]) -> None:
+def send(frame: Frame, arrived: Sent) -> None:
+    """Pass on what came from below, after what the nodes themselves send."""
+    sent: dict[str, list[list[Any]]] = {}
     for names, alias in frame.plan.sends:
-        for node, by_alias in zip(frame.nodes, bins, strict=True):
-            for collector in by_alias.get(alias, ()):
-                value = getattr(node, names) if isinstance(names, str) else [getattr(node, name) for name in names]
+        own = sent.setdefault(alias, [[] for _ in frame.nodes])
+        for node, values in zip(frame.nodes, own, strict=True):
+            values.append(
+                getattr(node, names) if isinstance(names, str) else [getattr(node, name) for name in names]
+            )
+    for alias, column in arrived.items():
+        if alias not in sent:
+            sent[alias] = column
+        else:
+            sent[alias] = [own + below for own, below in zip(sent[alias], column, strict=True)]
+    frame.sent = sent
+    for below in frame.below:
+        below.sent = {}
+
+
+def filled_collectors(frame: Frame, proto: ICollector, arrived: Sent) -> Iterator[ICollector]:
+    """For each node, a collector of its own with what was sent to it.
+
+    Raises:
+        CollectionError: The collector refused a value.
+    """
+    column = arrived.get(proto.alias)
+    for index in range(len(frame.nodes)):
+        try:
+            collector = _fresh(proto)
+            for value in column[index] if column else ():
                 collector.add(value)
+        except Exception as error:
+            raise FailedAt(index, error) from None
+        yield collector
 
 
 def _fresh(proto: ICollector) -> ICollector:

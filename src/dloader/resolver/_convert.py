@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainValidator, TypeAdapter, ValidationError
-from pydantic import WrapValidator as Wrap
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainValidator,
+    PydanticUserError,
+    TypeAdapter,
+    ValidationError,
+    WrapValidator as Wrap,
+)
+from pydantic.fields import FieldInfo
+from typing_extensions import TypedDict  # Pydantic wants this one, and brings it
 
-from dloader.resolver._types import field_types
+from dloader.resolver._types import field_types, is_node_class
 
-__all__ = ("Converter", "ConversionError", "converter_of", "mapped", "writer_of")
+__all__ = ("Converter", "FailedAt", "converter_of", "mapper_of", "writer_of")
 
 VALIDATORS: dict[str, Any] = {
     "before": BeforeValidator,
@@ -25,11 +37,12 @@ Converter = Callable[[Sequence[Any], list[Any]], list[Any]]
 """From nodes and the raw values for one of their fields to values of the field's type."""
 
 
-class ConversionError(Exception):
-    """Internal: the value at `index` does not fit the field; its ``__cause__`` is what the caller gets."""
+class FailedAt(Exception):  # noqa: N818 - never seen by users
+    """Internal: what was done for the node at `index` raised `error`, which is what the caller gets."""
 
-    def __init__(self, index: int) -> None:
+    def __init__(self, index: int, error: Exception) -> None:
         self.index = index
+        self.error = error
 
 
 def converter_of(cls: type, name: str) -> Converter:
@@ -39,58 +52,88 @@ def converter_of(cls: type, name: str) -> Converter:
     when the class itself is validated; objects with attributes are accepted like dicts.
     """
     declared = field_types(cls)[name]
-    decorated = list(_decorated_validators(cls, name))
+    info = _field_info(cls, name)
+    decorated = tuple(_decorated_validators(cls, name))
     metadata = tuple(mark for mark in declared.metadata if not type(mark).__module__.startswith("dloader."))
     if declared.annotation is Any and not decorated and not metadata:
         return lambda nodes, values: values
-    if issubclass(cls, BaseModel) and any(map(_takes_info, (*decorated, *metadata))):
-        return _one_by_one(cls, name)
-    info = cls.model_fields[name] if issubclass(cls, BaseModel) else None
-    parts = (*((info,) if info is not None else metadata), *decorated)
+    looks_around = any(map(_takes_info, (*decorated, *metadata)))
+    if info is not None:
+        metadata = (_without_alias(info),)
+    parts = (*metadata, *decorated)
     kind: Any = Annotated[(declared.annotation, *parts)] if parts else declared.annotation
     config = _config_of(cls, f"{cls.__name__}.{name}")
-    return _in_bulk(TypeAdapter(list[kind], config=config), kind, config)
+    if looks_around:
+        return _among_others(cls, name, kind, config)
+    return _in_bulk(kind, config)
 
 
-def _in_bulk(column: TypeAdapter[list[Any]], kind: Any, config: ConfigDict) -> Converter:
+def _in_bulk(kind: Any, config: ConfigDict) -> Converter:
+    column: TypeAdapter[list[Any]] = TypeAdapter(list[kind], config=config)
+
     def convert(nodes: Sequence[Any], values: list[Any]) -> list[Any]:
         try:
             return column.validate_python(values, from_attributes=True)
         except ValidationError as error:
-            index = error.errors(include_url=False, include_context=False, include_input=False)[0]["loc"][0]
-        assert isinstance(index, int)
-        try:  # once more alone, so that the error speaks of this value and not of a list of them
-            alone = TypeAdapter(list[kind], config=config).validate_python(values[index : index + 1], from_attributes=True)
-        except ValidationError as error:
-            raise ConversionError(index) from error
-        return [*values[:index], *alone, *values[index + 1 :]]
+            first: Any = error.errors(include_url=False, include_context=False, include_input=False)[0]["loc"][0]
+            suspects: Sequence[int] = [first]
+            failed: Exception = error
+        except Exception as error:  # a validator may raise anything
+            suspects, failed = range(len(values)), error
+        raise _failed_at(suspects, values, _one_by_one(kind, config)) or FailedAt(suspects[0], failed)
 
     return convert
 
 
-def _one_by_one(cls: type[BaseModel], name: str) -> Converter:
-    """For validators that look at other fields: validate an assignment to a copy of each node."""
-    validator = cls.__pydantic_validator__
+def _one_by_one(kind: Any, config: ConfigDict) -> TypeAdapter[Any]:
+    """For an error that speaks of one value and not of a list of them."""
+    try:
+        return TypeAdapter(kind, config=config)
+    except PydanticUserError:  # a model has a configuration of its own
+        return TypeAdapter(kind)
 
-    def convert(nodes: Sequence[Any], values: list[Any]) -> list[Any]:
-        converted: list[Any] = []
-        for index, (node, value) in enumerate(zip(nodes, values, strict=True)):
-            copy = node.model_copy()
-            try:
-                validator.validate_assignment(copy, name, value, from_attributes=True)
-            except ValidationError as error:
-                raise ConversionError(index) from error
-            converted.append(copy.__dict__[name])
-        return converted
 
-    return convert
+def _failed_at(suspects: Sequence[int], values: Sequence[Any], adapter: TypeAdapter[Any]) -> FailedAt | None:
+    for index in suspects:
+        try:
+            adapter.validate_python(values[index], from_attributes=True)
+        except Exception as error:
+            return FailedAt(index, error)
+    return None
+
+
+def _among_others(cls: type, name: str, kind: Any, config: ConfigDict) -> Converter:
+    """For validators that look at other fields: each value is validated in a row with what the node has."""
+    others = [other for other in field_types(cls) if other != name]
+    row: Any = TypedDict(f"{cls.__name__}.{name}", {**dict.fromkeys(others, Any), name: kind})  # type: ignore[operator]
+    row.__pydantic_config__ = config
+    convert = _in_bulk(row, config)
+
+    def convert_rows(nodes: Sequence[Any], values: list[Any]) -> list[Any]:
+        rows = [
+            {**{other: getattr(node, other) for other in others}, name: value}
+            for node, value in zip(nodes, values, strict=True)
+        ]
+        return [converted[name] for converted in convert(nodes, rows)]
+
+    return convert_rows
+
+
+def _field_info(cls: type, name: str) -> FieldInfo | None:
+    """What Pydantic knows of a field: of a model or of one of its own dataclasses."""
+    infos: Any = cls.model_fields if issubclass(cls, BaseModel) else getattr(cls, "__pydantic_fields__", {})
+    return cast(FieldInfo | None, infos.get(name))
+
+
+def _without_alias(info: FieldInfo) -> FieldInfo:
+    plain = copy.copy(info)
+    plain.alias = plain.validation_alias = None
+    return plain
 
 
 def _config_of(cls: type, title: str) -> ConfigDict:
-    config = ConfigDict(arbitrary_types_allowed=True)
-    config.update(getattr(cls, "model_config", None) or getattr(cls, "__pydantic_config__", None) or {})
-    config["title"] = title
-    return config
+    own: Any = getattr(cls, "model_config", None) or getattr(cls, "__pydantic_config__", None) or {}
+    return cast(ConfigDict, {"arbitrary_types_allowed": True, **own, "title": title})
 
 
 def _decorated_validators(cls: type, name: str) -> Iterator[Any]:
@@ -115,16 +158,33 @@ def _takes_info(validator: Any) -> bool:
     return len(positional) > (2 if isinstance(validator, Wrap) else 1)
 
 
-def mapped(rule: Any, values: list[Any]) -> list[Any]:
-    """Apply the rule of `mapper`: a function, or a class that a value or its items are validated into."""
-    if not isinstance(rule, type):
-        return [None if value is None else rule(value) for value in values]
-    adapter: TypeAdapter[Any] = TypeAdapter(rule)
+def mapper_of(rule: Any) -> Converter:
+    """Make the converter of a method with a `mapper`: a function, or a class to validate a value or its items into."""
+    convert: Callable[[Any], Any] = _into(rule) if is_node_class(rule) else rule
 
-    def one(value: Any) -> Any:
+    def mapped(nodes: Sequence[Any], values: list[Any]) -> list[Any]:
+        converted: list[Any] = []
+        try:
+            for value in values:
+                converted.append(None if value is None else convert(value))
+        except Exception as error:
+            failed = FailedAt(len(converted), error)
+        else:
+            return converted
+        raise failed
+
+    return mapped
+
+
+def _into(cls: type) -> Callable[[Any], Any]:
+    adapter: TypeAdapter[Any] = TypeAdapter(cls)
+
+    def convert(value: Any) -> Any:
+        if isinstance(value, list):
+            return [convert(item) for item in cast(list[Any], value)]
         return adapter.validate_python(value, from_attributes=True)
 
-    return [None if v is None else [one(item) for item in v] if isinstance(v, list) else one(v) for v in values]
+    return convert
 
 
 def writer_of(cls: type, name: str) -> Callable[[Sequence[Any], Sequence[Any]], None]:

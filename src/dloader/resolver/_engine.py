@@ -16,20 +16,20 @@ import operator
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeGuard, cast
 
 from dloader._batch import Batch, State
 from dloader._callers import Call, Many
 from dloader._failure import note
 from dloader._loader import DataLoader
 from dloader._tasks import start_task, starts_eagerly
-from dloader.resolver._collect import give_collectors
-from dloader.resolver._convert import ConversionError, converter_of, mapped, writer_of
-from dloader.resolver._frame import Column, Frame, Phase, path_of
+from dloader.resolver._collect import filled_collectors, receive, send
+from dloader.resolver._convert import FailedAt, converter_of, mapper_of, writer_of
+from dloader.resolver._frame import Column, Frame, path_of
 from dloader.resolver._graph import Outlook, Use, graph
 from dloader.resolver._lanes import Lanes, Source
 from dloader.resolver._params import Loaders
-from dloader.resolver._plan import Child, Plan, Step
+from dloader.resolver._plan import Child, Phase, Plan, Step
 from dloader.resolver._shared import SharedNodes
 from dloader.resolver._walk import flatten
 
@@ -46,7 +46,7 @@ class Engine:
         root: object,
         loaders: Loaders,
         context: Mapping[str, Any] | None,
-        admit: Callable[[type], Outlook],
+        admit: Callable[[type], Outlook | None],
     ) -> None:
         self._root = root
         self._loaders = loaders
@@ -94,14 +94,20 @@ class Engine:
             while ready:
                 action, argument = ready.popleft()
                 action(argument)
-            free = self._lanes.take_free(self._under_way())
+            free = self._lanes.take_free(self._under_way(), nothing_else=not self._running)
             if not free:
                 return
-            loaders: dict[DataLoader[Any, Any], None] = {}
+            now: dict[DataLoader[Any, Any], None] = {}
+            later: set[DataLoader[Any, Any]] = set()
             for frame, step in free:
-                loaders.update(dict.fromkeys(self._begin(frame, step)))
-            for loader in loaders:
-                loader.dispatch()
+                loaders = self._begin(frame, step)
+                if step.method is None or not step.method.is_async or starts_eagerly(self._loop):
+                    now.update(dict.fromkeys(loaders))
+                else:  # tasks that have not come to their loads yet: the loader's own policy closes the batch
+                    later.update(loaders)
+            for loader in now:
+                if loader not in later:
+                    loader.dispatch()
 
     def _under_way(self) -> list[Source]:
         """What may still bring nodes: steps whose values are awaited, and nodes that wait for their parents."""
@@ -120,14 +126,15 @@ class Engine:
     async def _stop(self) -> None:
         """Cancel what the tree has under way, and wait until it has ended."""
         tasks: list[asyncio.Future[Any]] = []
-        for column in self._running:
-            values = [column.values] if isinstance(column.values, Many) else column.values
-            for value in values:
-                if isinstance(value, asyncio.Future):
-                    if not value.cancel() and not value.cancelled():
-                        value.exception()  # looked at: another failure is being raised
-                    elif isinstance(value, asyncio.Task):
-                        tasks.append(value)
+        running, self._running = self._running, set()
+        for column in running:
+            for value in (column.values,) if asyncio.isfuture(column.values) else column.values:
+                if not asyncio.isfuture(value):
+                    continue
+                if not value.cancel() and not value.cancelled():
+                    value.exception()  # looked at: another failure is being raised
+                elif isinstance(value, asyncio.Task):
+                    tasks.append(value)
         if tasks:
             await asyncio.wait(tasks)
         for loader in self._loaders.own:
@@ -172,16 +179,17 @@ class Engine:
         if self._shared.all_new(nodes):
             own = owners if len(chosen) == len(items) else [owners[index] for index in chosen]
         else:
-            nodes, own = self._shared.sort_out(frame, outlook, chosen, items, owners, replaced)
+            nodes, own, chosen = self._shared.sort_out(frame, outlook, chosen, items, owners, replaced)
             if not nodes:
                 return
-        new = Frame(outlook, nodes, frame, child.name, own)
+        new = Frame(outlook, nodes, frame, child.name, own, chosen)
         self._shared.add(new)
         if frame is None:
             self._start_soon(new)
             return
         frame.pending += 1
         frame.below.append(new)
+        new.waiters.append(frame)
         if frame.steps_left and outlook.plan.wants("parent"):
             self._delay(new, frame, frame.after_steps)
         elif frame.unexposed and outlook.wants_ancestors:
@@ -211,8 +219,8 @@ class Engine:
 
     def _start(self, frame: Frame) -> None:
         if frame.parent is not None and frame.outlook.wants_ancestors:
-            contexts = frame.parent.contexts_below() if not frame.parent.unexposed else frame.parent.contexts
-            frame.contexts = [contexts[owner] for owner in frame.owners] if contexts else ()
+            contexts = frame.parent.contexts_below()
+            frame.contexts = [contexts[owner] for owner in frame.owners]
         self._lanes.watch(frame)
         plan = frame.plan
         frame.pending += len(plan.steps)
@@ -240,15 +248,31 @@ class Engine:
         frame.phase = Phase(frame.phase + 1)
         plan = frame.plan
         if frame.phase is Phase.POSTING:
-            give_collectors(frame)
+            self._collect(frame)
             self._run_posts(frame, plan.posts)
         elif frame.phase is Phase.FINISHING:
-            self._run_posts(frame, (plan.final,) if plan.final is not None else ())
+            self._run_posts(frame, _final(plan))
         else:
-            if frame.parent is not None:
-                self._one_less(frame.parent)
+            if frame.outlook.sends:
+                send(frame)
             for waiter in frame.waiters:
                 self._one_less(waiter)
+
+    def _collect(self, frame: Frame) -> None:
+        """Give the nodes' collectors what was sent from below; all that is below is done."""
+        if frame.outlook.sends:
+            frame.arrived = receive(frame)
+        for step in (*frame.plan.posts, *_final(frame.plan)):
+            assert step.method is not None
+            for name, proto in step.method.collectors:
+                try:
+                    frame.collectors[step.method.name, name] = filled_collectors(frame, proto)
+                except FailedAt as failed:
+                    self._note(failed.error, Column(frame, step, range(len(frame.nodes))), failed.index)
+                    error = failed.error
+                else:
+                    continue
+                raise error
 
     def _run_posts(self, frame: Frame, posts: Sequence[Step]) -> None:
         frame.pending = 1 + len(posts)
@@ -259,7 +283,7 @@ class Engine:
     # -- steps -----------------------------------------------------------------------------------------------
 
     def _begin(self, frame: Frame, step: Step) -> list[DataLoader[Any, Any]]:
-        """Call a step's method for all nodes, or load their keys; return the loaders to dispatch now."""
+        """Call a step's method for all nodes, or load their keys; return the loaders to dispatch."""
         loaders = [self._loaders.get(Use(source, frame.plan.cls, step)) for source in step.loaders]
         if step.load is not None:
             self._load(frame, step, step.load.by, loaders[0])
@@ -267,9 +291,6 @@ class Engine:
         column = Column(frame, step, range(len(frame.nodes)))
         column.values = self._call(column, loaders)
         self._receive(column)
-        assert step.method is not None
-        if step.method.is_async and not starts_eagerly(self._loop):
-            return []  # the tasks have not come to their loads yet: the loaders' own policy closes the batch
         return loaders
 
     def _load(self, frame: Frame, step: Step, by: str, loader: DataLoader[Any, Any]) -> None:
@@ -282,7 +303,8 @@ class Engine:
         try:
             column.values = loader.load_many(keys)
         except Exception as error:
-            raise self._noted(error, column, 0) from None
+            self._note(error, column, 0)
+            raise
         self._receive(column)
 
     def _call(self, column: Column, loaders: Sequence[DataLoader[Any, Any]]) -> list[Any]:
@@ -295,7 +317,7 @@ class Engine:
         values: list[Any] = []
         try:
             if method.is_async:
-                each = self._arguments(column.frame, column.step) if method.per_node else [{}] * len(column.frame.nodes)
+                each = self._arguments(column.frame, column.step)
                 for node, arguments in zip(nodes, each, strict=True):
                     task = self._start_task(call(node, **arguments))
                     values.append(task)
@@ -305,11 +327,12 @@ class Engine:
                 for node, arguments in zip(nodes, self._arguments(column.frame, column.step), strict=True):
                     values.append(call(node, **arguments))
             else:
-                return list(map(call, nodes))
+                values.extend(map(call, nodes))
         except BaseException as error:
             column.values = values
             self._running.add(column)  # so that what was started is stopped
-            raise self._noted(error, column, len(column.frame.nodes) - operator.length_hint(nodes) - 1) from None
+            self._note(error, column, len(column.frame.nodes) - operator.length_hint(nodes) - 1)
+            raise
         return values
 
     def _arguments(self, frame: Frame, step: Step) -> list[dict[str, Any]]:
@@ -327,8 +350,8 @@ class Engine:
             for argument, context in zip(arguments, frame.contexts or arguments, strict=True):
                 argument["ancestor_context"] = context if frame.contexts else {}
         for name, _ in method.collectors:
-            for argument, collectors in zip(arguments, frame.collectors, strict=True):
-                argument[name] = collectors[method.name, name]
+            for argument, collector in zip(arguments, frame.collectors[method.name, name], strict=True):
+                argument[name] = collector
         return arguments
 
     def _start_task(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
@@ -339,7 +362,7 @@ class Engine:
     def _receive(self, column: Column) -> None:
         """Wait for the values that are not there yet; when all are, convert and write them."""
         while True:
-            if isinstance(column.values, Many):
+            if _is_many(column.values):
                 left = self._wait_for_batches(column, (share.batch for share in column.values.shares))
                 awaited = True
             else:
@@ -366,7 +389,7 @@ class Engine:
         for index, value in enumerate(values):
             if type(value) not in kinds:
                 continue
-            if isinstance(value, Call):
+            if _is_call(value):
                 calls.append(value)
                 continue
             if not asyncio.isfuture(value):
@@ -386,27 +409,32 @@ class Engine:
 
     def _batch_ended(self, column: Column, batch: Batch[Any, Any]) -> None:
         column.left -= 1
-        if column in self._running and (not column.left or batch.error is not None):
-            self._running.discard(column)
-            self._ready.append((self._resume, column))
-            self._wake_up()
+        if not column.left or batch.failed:
+            self._go_on(column)
 
     def _future_done(self, column: Column, index: int, future: asyncio.Future[Any]) -> None:
         column.left -= 1
-        if column not in self._running:
+        if column not in self._running:  # everything is being stopped
             return
         if self._failure is None and (future.cancelled() or future.exception() is not None):
             try:
                 future.result()
             except BaseException as error:
-                self._failure = self._noted(error, column, index)
+                self._note(error, column, index)
+                self._failure = error
                 self._wake_up()
         elif not column.left:
-            self._running.discard(column)
+            self._go_on(column)
+
+    def _go_on(self, column: Column) -> None:
+        if not column.queued:
+            column.queued = True
             self._ready.append((self._resume, column))
             self._wake_up()
 
     def _resume(self, column: Column) -> None:
+        self._running.discard(column)
+        column.queued = False
         column.values = self._results(column)
         self._receive(column)
 
@@ -414,19 +442,18 @@ class Engine:
         """The results of the values that are futures; the first failure is raised with its place."""
         values = column.values
         try:
-            if isinstance(values, Many):
-                return values.result()
+            if asyncio.isfuture(values):
+                return cast(list[Any], values.result())
             return [value.result() if asyncio.isfuture(value) else value for value in values]
-        except BaseException as error:
+        except BaseException:  # others may not be done: what was raised need not be what happened
             self._running.add(column)
-            if isinstance(values, Many):
-                raise self._noted(error, column, _first_failing_key(values, error)) from None
-            index, failed = next((index, value) for index, value in enumerate(values) if _has_failed(value))
-            try:
-                failed.result()
-            except BaseException as first:
-                raise self._noted(first, column, index) from None
+            index, failed = _first_failure(values)
+        try:
+            failed.result()
+        except BaseException as error:
+            self._note(error, column, index)
             raise
+        raise AssertionError(failed)
 
     def _complete(self, column: Column) -> None:
         """Convert the values of a column, write them, and start the nodes among them."""
@@ -450,16 +477,14 @@ class Engine:
                 delayed.pop(0)()
 
     def _converted(self, column: Column, nodes: Sequence[Any], values: list[Any]) -> list[Any]:
-        method = column.step.method
         try:
-            if method is not None and method.mapper is not None:
-                return mapped(method.mapper, values)
             return _column_of(column.frame.plan, column.step)[0](nodes, values)
-        except ConversionError as error:
-            assert error.__cause__ is not None
-            raise self._noted(error.__cause__, column, error.index) from None
+        except FailedAt as failed:
+            self._note(failed.error, column, failed.index)
+            error = failed.error
+        raise error
 
-    def _noted(self, error: BaseException, column: Column, index: int) -> BaseException:
+    def _note(self, error: BaseException, column: Column, index: int) -> None:
         """Add to an error where in the tree it happened, and with which loader."""
         frame, step = column.frame, column.step
         path = path_of(frame, column.positions[index], self._root)
@@ -467,7 +492,14 @@ class Engine:
             repr(self._loaders.get(Use(source, frame.plan.cls, step)).name) for source in step.loaders
         )
         note(error, f"while resolving {path}.{step.label}" + (f" with loader {names}" if names else ""))
-        return error
+
+
+def _is_many(value: Any) -> TypeGuard[Many[Any]]:
+    return isinstance(value, Many)
+
+
+def _is_call(value: Any) -> TypeGuard[Call[Any]]:
+    return isinstance(value, Call)
 
 
 async def _awaiting(value: Any) -> Any:
@@ -480,7 +512,14 @@ def _has_failed(value: Any) -> bool:
     return value.cancelled() or value.exception() is not None
 
 
-def _first_failing_key(many: Many[Any], error: BaseException) -> int:
+def _first_failure(values: Any) -> tuple[int, asyncio.Future[Any]]:
+    """The first failed future among some values, and the place of the node that it is for."""
+    if asyncio.isfuture(values):
+        return (_first_failing_key(values) if _is_many(values) else 0), values
+    return next((index, value) for index, value in enumerate(values) if _has_failed(value))
+
+
+def _first_failing_key(many: Many[Any]) -> int:
     """The place of the key that a ``load_many`` failed for."""
     for index, cache_key in enumerate(many.cache_keys):
         if cache_key not in many.found:
@@ -488,10 +527,15 @@ def _first_failing_key(many: Many[Any], error: BaseException) -> int:
     return 0
 
 
+def _final(plan: Plan) -> tuple[Step, ...]:
+    return () if plan.final is None else (plan.final,)
+
+
 def _column_of(plan: Plan, step: Step) -> Any:
-    """How values are converted and written to a field of a class; made once."""
-    name = step.child.name
-    column = plan.columns.get(name)
+    """How the values of a step are converted and written; made once."""
+    column = plan.columns.get(step)
     if column is None:
-        plan.columns[name] = column = (converter_of(plan.cls, name), writer_of(plan.cls, name))
+        name, rule = step.child.name, step.method and step.method.mapper
+        converter = converter_of(plan.cls, name) if rule is None else mapper_of(rule)
+        plan.columns[step] = column = (converter, writer_of(plan.cls, name))
     return column

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from enum import IntEnum
 from typing import Any
 
 from dloader.resolver._graph import Outlook
-from dloader.resolver._plan import Plan, Step
+from dloader.resolver._markers import ICollector
+from dloader.resolver._plan import Phase, Plan, Step
 from dloader.resolver._walk import locate
 
-__all__ = ("Column", "Frame", "Phase", "path_of")
-
-
-class Phase(IntEnum):
-    """Where the nodes of a frame stand."""
-
-    RESOLVING = 0
-    POSTING = 1
-    FINISHING = 2
-    DONE = 3
+__all__ = ("Column", "Frame", "path_of")
 
 
 class Frame:
@@ -28,25 +19,35 @@ class Frame:
     __slots__ = (
         "after_exposed",
         "after_steps",
+        "arrived",
         "below",
         "collectors",
         "contexts",
         "depth",
         "exposed",
         "field",
+        "links",
         "nodes",
         "outlook",
         "owners",
         "parent",
         "pending",
         "phase",
+        "places",
+        "sent",
         "steps_left",
         "unexposed",
         "waiters",
     )
 
     def __init__(
-        self, outlook: Outlook, nodes: Sequence[Any], parent: Frame | None, field: str, owners: Sequence[int]
+        self,
+        outlook: Outlook,
+        nodes: Sequence[Any],
+        parent: Frame | None,
+        field: str,
+        owners: Sequence[int],
+        places: Sequence[int] = (),
     ) -> None:
         self.outlook = outlook
         self.nodes = nodes
@@ -55,6 +56,8 @@ class Frame:
         """The field of the parent's class that holds these nodes."""
         self.owners = owners
         """For each node, the index of its parent node in the parent frame."""
+        self.places = places
+        """For each node, its place among all that the field holds, whatever class it has."""
         self.depth: int = 0 if parent is None else parent.depth + 1
         self.phase = Phase.RESOLVING
         self.pending = 1
@@ -66,13 +69,19 @@ class Frame:
         self.after_steps: list[Callable[[], None]] = []
         self.after_exposed: list[Callable[[], None]] = []
         self.waiters: list[Frame] = []
-        """Other frames that hold nodes of this one."""
+        """Frames that hold nodes of this one: the parent, and others if nodes are shared."""
+        self.links: list[tuple[int, Any]] = []
+        """Nodes of other frames that are held here too, and the index of the node that holds them."""
         self.below: list[Frame] = []
         self.contexts: Sequence[Mapping[str, Any]] = ()
         """``ancestor_context`` of each node, if the class or one below takes it."""
         self.exposed: Sequence[Mapping[str, Any]] | None = None
-        self.collectors: list[dict[tuple[str, str], Any]] = []
-        """For each node, its own collectors by method and parameter."""
+        self.collectors: dict[tuple[str, str], list[ICollector]] = {}
+        """By method and parameter: for each node, a collector of its own."""
+        self.arrived: Mapping[str, list[list[Any]]] = {}
+        """What was sent from below, by name: for each node, the values."""
+        self.sent: Mapping[str, list[list[Any]]] = {}
+        """What is sent up once the frame is done."""
 
     @property
     def plan(self) -> Plan:
@@ -82,7 +91,8 @@ class Frame:
     def contexts_below(self) -> Sequence[Mapping[str, Any]]:
         """``ancestor_context`` for the children of each node: what is exposed above, and by the node itself."""
         exposes = self.plan.exposes
-        contexts = self.contexts or [{}] * len(self.nodes)
+        empty: Mapping[str, Any] = {}
+        contexts = self.contexts or [empty] * len(self.nodes)
         if not exposes:
             return contexts
         if self.exposed is None:
@@ -96,7 +106,7 @@ class Frame:
 class Column:
     """One step at work on the nodes of a frame: its values, some of which are still awaited."""
 
-    __slots__ = ("frame", "left", "positions", "step", "values")
+    __slots__ = ("frame", "left", "positions", "queued", "step", "values")
 
     def __init__(self, frame: Frame, step: Step, positions: Sequence[int]) -> None:
         self.frame = frame
@@ -106,6 +116,8 @@ class Column:
         self.values: Any = ()
         self.left = 0
         """How many batches, tasks and futures are not done."""
+        self.queued = False
+        """Whether the engine has been told to go on with it."""
 
     @property
     def nodes(self) -> Sequence[Any]:

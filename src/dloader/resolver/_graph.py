@@ -13,10 +13,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dloader.resolver._plan import Child, Plan, Step, compile_plan
+from dloader.resolver._plan import Child, Phase, Plan, Step, compile_plan
 from dloader.resolver._types import is_node_class, subclasses
 
 __all__ = ("Graph", "Outlook", "Use", "graph")
+
+Lane = tuple[object, Phase]
+"""A loader, and the phase in which it is used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ class Graph:
     def __init__(self) -> None:
         self._plans: dict[type, Plan] = {}
         self._outlooks: dict[type, Outlook] = {}
-        self._levels: list[dict[type, frozenset[tuple[object, bool]]]] = []
+        self._levels: list[dict[type, frozenset[Lane]]] = []
         self._temporary: set[type] = set()
 
     def plan(self, cls: type) -> Plan:
@@ -93,11 +96,11 @@ class Graph:
         """Whether a field may hold a node that there is something to do with."""
         return child.unknown or any(not self.outlook(cls).is_idle for cls in self.targets(child))
 
-    def loaders_at(self, classes: Iterable[type], depth: int) -> frozenset[tuple[object, bool]]:
-        """The loaders (and whether posts use them) of all nodes `depth` levels below nodes of these classes."""
+    def loaders_at(self, classes: Iterable[type], depth: int) -> frozenset[Lane]:
+        """The loaders, and the phases that use them, of all nodes `depth` levels below nodes of these classes."""
         while len(self._levels) <= depth:
             self._levels.append({})
-        return frozenset().union(*(self._loaders_at(cls, depth) for cls in classes))
+        return frozenset[Lane]().union(*(self._loaders_at(cls, depth) for cls in classes))
 
     def forget_temporary(self) -> None:
         """Let go of the classes that no module holds."""
@@ -141,7 +144,7 @@ class Graph:
             known_subclasses=_count_subclasses(closure),
         )
 
-    def _loaders_at(self, cls: type, depth: int) -> frozenset[tuple[object, bool]]:
+    def _loaders_at(self, cls: type, depth: int) -> frozenset[Lane]:
         """Level by level from the nearest not known, so that a chain of any length needs no recursion."""
         nearest = depth
         while nearest and cls not in self._levels[nearest - 1]:
@@ -153,14 +156,14 @@ class Graph:
                     known[kind] = self._own_loaders(plan) if level == 0 else self._below(plan, level)
         return self._levels[depth][cls]
 
-    def _own_loaders(self, plan: Plan) -> frozenset[tuple[object, bool]]:
+    def _own_loaders(self, plan: Plan) -> frozenset[Lane]:
         return frozenset(
-            (source, step.is_post) for step in (*plan.steps, *plan.posts, *_final(plan)) for source in step.loaders
+            (source, step.phase) for step in (*plan.steps, *plan.posts, *_final(plan)) for source in step.loaders
         )
 
-    def _below(self, plan: Plan, level: int) -> frozenset[tuple[object, bool]]:
+    def _below(self, plan: Plan, level: int) -> frozenset[Lane]:
         nearer = self._levels[level - 1]
-        found: frozenset[tuple[object, bool]] = frozenset()
+        found: frozenset[Lane] = frozenset()
         for child in _fields_below(plan):
             for target in self.targets(child):
                 found |= nearer.get(target, frozenset())
@@ -207,4 +210,4 @@ def _let_go(phase: str, info: Mapping[str, int]) -> None:
         graph.forget_temporary()
 
 
-gc.callbacks.append(_let_go)  # type: ignore[arg-type]
+gc.callbacks.append(_let_go)

@@ -1,6 +1,6 @@
 """When a step that uses loaders may run: as soon as nothing under way can bring it company, and not before.
 
-The lane of a request is its loader, its depth in the tree and whether it is made by a ``post_`` method. A tree walked
+The lane of a request is its loader, its depth in the tree and the phase it is made in. A tree walked
 level by level makes one batch per lane. So does this one, without waiting level by level: a step is held
 back only while some other step is under way that leads, by the models' own types, to the same lane. All that
 become free together run together, and their loaders are dispatched at once.
@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from dloader.resolver._frame import Frame, Phase
+from dloader.resolver._frame import Frame
 from dloader.resolver._graph import graph
-from dloader.resolver._plan import Step
+from dloader.resolver._plan import Phase, Step
 
 __all__ = ("Lanes", "Source")
 
-Lane = tuple[object, bool, int]
+Lane = tuple[object, Phase, int]
 Source = tuple[int, tuple[type, ...]]
 """Something under way at a depth that will bring nodes of these classes one level below."""
 
@@ -33,20 +33,24 @@ class Lanes:
 
     def watch(self, frame: Frame) -> None:
         """Note a frame that will use loaders in its posts."""
-        if any(step.loaders for step in frame.plan.posts) or (frame.plan.final and frame.plan.final.loaders):
+        if _later(frame):
             self._posting_later[frame] = None
 
     def hold(self, frame: Frame, step: Step) -> None:
         """Keep a step until its lanes are free."""
         self._held.append((frame, step))
 
-    def take_free(self, under_way: Iterable[Source]) -> list[tuple[Frame, Step]]:
-        """The held steps that nothing under way can join any more."""
+    def take_free(self, under_way: Iterable[Source], nothing_else: bool) -> list[tuple[Frame, Step]]:
+        """The held steps that nothing under way can join any more.
+
+        Args:
+            under_way: What will bring nodes.
+            nothing_else: Whether nothing but held steps is left to be done.
+        """
         held = self._held
         if not held:
             return []
         sources = list(under_way)
-        nothing_else = not sources
         sources.extend((frame.depth, tuple(graph.targets(step.child))) for frame, step in held if not step.is_post)
         closed = {lane for entry in held for lane in _lanes(entry) if self._may_grow(lane, sources)}
         while True:  # a step with two loaders closes both lanes if it has to wait for one
@@ -61,22 +65,28 @@ class Lanes:
         return free
 
     def _may_grow(self, lane: Lane, sources: Sequence[Source]) -> bool:
-        loader, is_post, depth = lane
-        if is_post and self._will_post(loader, depth):
+        loader, phase, depth = lane
+        if phase is not Phase.RESOLVING and self._will_post(loader, phase, depth):
             return True
         return any(
-            level < depth and (loader, is_post) in graph.loaders_at(classes, depth - level - 1)
+            level < depth and (loader, phase) in graph.loaders_at(classes, depth - level - 1)
             for level, classes in sources
         )
 
-    def _will_post(self, loader: object, depth: int) -> bool:
-        self._posting_later = {frame: None for frame in self._posting_later if frame.phase is Phase.RESOLVING}
+    def _will_post(self, loader: object, phase: Phase, depth: int) -> bool:
+        """Whether a frame at this depth has yet to come to the phase and will use the loader in it."""
+        self._posting_later = {frame: None for frame in self._posting_later if frame.phase < Phase.FINISHING}
         return any(
-            frame.depth == depth and any(loader in step.loaders for step in frame.plan.posts)
+            frame.depth == depth and frame.phase < phase and (loader, phase) in _later(frame)
             for frame in self._posting_later
         )
 
 
+def _later(frame: Frame) -> set[tuple[object, Phase]]:
+    steps = (*frame.plan.posts, *([frame.plan.final] if frame.plan.final is not None else []))
+    return {(loader, step.phase) for step in steps for loader in step.loaders}
+
+
 def _lanes(entry: tuple[Frame, Step]) -> list[Lane]:
     frame, step = entry
-    return [(loader, step.is_post, frame.depth) for loader in step.loaders]
+    return [(loader, step.phase, frame.depth) for loader in step.loaders]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import typing
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel, PydanticUserError, TypeAdapter, ValidationError
 
@@ -105,7 +106,7 @@ class Params:
 
     def declared(self, source: Any) -> dict[str, tuple[Any, bool]]:
         """The parameters of a loader class, its own and inherited: annotation, and whether there is a default."""
-        if not (isinstance(source, type) and issubclass(source, DataLoader)):
+        if not _is_loader_class(source):
             return {}
         found = self._declared.get(source)
         if found is None:
@@ -115,6 +116,10 @@ class Params:
     def value(self, source: Any, name: str) -> Any:
         """The value that was given for a parameter, checked, or UNSET."""
         return self._checked.get((source, name), UNSET)
+
+
+def _is_loader_class(source: Any) -> bool:
+    return isinstance(source, type) and issubclass(source, DataLoader)
 
 
 def _is_source(source: Any) -> bool:
@@ -154,7 +159,9 @@ def _conforming(value: Any, annotation: Any) -> Any:
 
 
 def _has_config(annotation: Any) -> bool:
-    return isinstance(annotation, type) and (issubclass(annotation, BaseModel) or hasattr(annotation, "__pydantic_config__"))
+    if not inspect.isclass(annotation):
+        return False
+    return issubclass(annotation, BaseModel) or hasattr(annotation, "__pydantic_config__")
 
 
 class Loaders:
@@ -192,21 +199,21 @@ class Loaders:
     def _make(self, use: Use, types: tuple[type, ...]) -> L:
         source: Any = use.source
         params = self._params
-        given = params.instances.get(source)
-        if given is None and isinstance(source, DataLoader):
+        given: L | None = params.instances.get(source)
+        if given is None and not isinstance(source, type) and isinstance(source, DataLoader):
             given = source
         if given is None and params.registry is not None:
-            given = params.registry.find(source)
+            given = params.registry.find(use.source)
         if given is not None:
             return given
-        loader = make_loader(source)
+        loader: L = make_loader(use.source)
         self._set_params(loader, use)
         wanted = [other for other in self._uses if other.source is source]
         _request(loader, types or _types_of(wanted))
         for instrument in self._instruments:
             loader.add_instrument(instrument)
         if params.registry is not None:
-            params.registry.add(source, loader)
+            params.registry.add(use.source, loader)
         else:
             self.own.append(loader)
         return loader

@@ -6,15 +6,25 @@ import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Any
 
 from dloader.resolver._markers import Depends, ExposeAs, ICollector, Load, SendTo
 from dloader.resolver._types import FieldType, classes_in, field_types, functions_of, type_hints
 
-__all__ = ("Child", "Method", "Plan", "Step", "compile_plan", "hint")
+__all__ = ("Child", "Method", "Phase", "Plan", "Step", "compile_plan", "hint")
 
 EXPOSE, COLLECT = "__pydantic_resolve_expose__", "__pydantic_resolve_collect__"
 """Class-level markers of pydantic-resolve, read so that its models move over unchanged."""
+
+
+class Phase(IntEnum):
+    """Where nodes stand, and when a step is taken."""
+
+    RESOLVING = 0
+    POSTING = 1
+    FINISHING = 2
+    DONE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +65,12 @@ class Step:
     loaders: tuple[object, ...]
     method: Method | None = None
     load: Load | None = None
-    is_post: bool = False
+    phase: Phase = Phase.RESOLVING
+
+    @property
+    def is_post(self) -> bool:
+        """Whether the step is taken after the subtree is done."""
+        return self.phase is not Phase.RESOLVING
 
     @property
     def label(self) -> str:
@@ -76,9 +91,9 @@ class Plan:
     """Fields that are not filled by a step and may hold nodes."""
     exposes: tuple[tuple[str, str], ...] = ()
     sends: tuple[tuple[str | tuple[str, ...], str], ...] = ()
-    problems: list[str] = field(default_factory=list)
-    columns: dict[str, Any] = field(default_factory=dict)
-    """By field, how values are converted and written; made by the engine when a field is first filled."""
+    problems: list[str] = field(default_factory=list[str])
+    columns: dict[Step, Any] = field(default_factory=dict[Step, Any])
+    """By step, how values are converted and written; made by the engine when a step is first taken."""
 
     @property
     def has_work(self) -> bool:
@@ -152,14 +167,15 @@ def _compile_methods(plan: Plan, fields: Mapping[str, FieldType]) -> set[str]:
                     f"'default_handler': rename one of them"
                 )
             method = _compile_method(plan, name, function, is_post=True)
-            plan.final = Step(Child(name, (), False), _sources(method), method, is_post=True)
+            plan.final = Step(Child(name, (), False), _sources(method), method, phase=Phase.FINISHING)
         elif target not in fields:
             plan.problems.append(
                 f"{plan.cls.__qualname__}.{name} fills no field: there is no field {target!r} ({hint(target, fields)})"
             )
         else:
             method = _compile_method(plan, name, function, is_post=prefix == "post")
-            step = Step(_child(target, fields[target]), _sources(method), method, is_post=prefix == "post")
+            phase = Phase.POSTING if prefix == "post" else Phase.RESOLVING
+            step = Step(_child(target, fields[target]), _sources(method), method, phase=phase)
             (posts if step.is_post else steps).append(step)
     plan.steps, plan.posts = tuple(steps), tuple(posts)
     return {step.child.name for step in steps}

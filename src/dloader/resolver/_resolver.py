@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from typing import Any, Protocol, TypeVar
+from types import MethodType
+from typing import Any, Protocol, TypeVar, cast
 
 from dloader import DataLoader, Instrument, LoaderRegistry, OptionError, PlanError
 from dloader._shorten import shorten
@@ -30,7 +31,8 @@ class _OnClassToo:
         self.__doc__ = method.__doc__
 
     def __get__(self, instance: Any, owner: Any = None) -> _Resolve:
-        return self._method.__get__(owner() if instance is None else instance)
+        bound: Any = MethodType(self._method, owner() if instance is None else instance)
+        return cast(_Resolve, bound)
 
 
 class Resolver:

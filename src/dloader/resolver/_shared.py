@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from dloader.resolver._convert import writer_of
-from dloader.resolver._frame import Frame, Phase
+from dloader.resolver._frame import Frame
 from dloader.resolver._graph import Outlook
+from dloader.resolver._plan import Phase
 from dloader.resolver._walk import rebuild
 
 __all__ = ("SharedNodes",)
@@ -50,10 +51,11 @@ class SharedNodes:
         items: Sequence[Any],
         owners: Sequence[int],
         replaced: dict[int, Any],
-    ) -> tuple[list[Any], list[int]]:
+    ) -> tuple[list[Any], list[int], list[int]]:
         """Which of the chosen nodes are to be visited now: new ones, and copies in `replaced` for known ones."""
         nodes: dict[int, Any] = {}
         own: list[int] = []
+        places: list[int] = []
         for index in chosen:
             node, owner = items[index], owners[index]
             known = self._visits.get(id(node))
@@ -65,7 +67,8 @@ class SharedNodes:
                 node = replaced[index] = self._copy(node)
             nodes[id(node)] = node
             own.append(owner)
-        return list(nodes.values()), own
+            places.append(index)
+        return list(nodes.values()), own, places
 
     def put_back(
         self, frame: Frame, name: str, owners: Sequence[int], items: Sequence[Any], replaced: dict[int, Any]

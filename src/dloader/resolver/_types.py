@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import sys
 import types
 import typing
 from collections.abc import Callable, Iterator
-from typing import Annotated, Any, Literal, NewType, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NewType, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, PydanticUserError
 
-__all__ = ("FieldType", "classes_in", "field_types", "functions_of", "is_node_class", "is_node", "subclasses", "type_hints")
+__all__ = ("FieldType", "classes_in", "field_types", "functions_of", "is_node_class", "subclasses", "type_hints")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class FieldType:
@@ -20,17 +22,12 @@ class FieldType:
     metadata: tuple[Any, ...]
 
 
-def is_node_class(kind: object) -> typing.TypeGuard[type]:
+def is_node_class(kind: Any) -> bool:
     """Whether instances of a class are walked: Pydantic models and dataclasses."""
-    return isinstance(kind, type) and (issubclass(kind, BaseModel) or dataclasses.is_dataclass(kind))
+    return inspect.isclass(kind) and (issubclass(kind, BaseModel) or hasattr(kind, "__dataclass_fields__"))
 
 
-def is_node(value: object) -> bool:
-    """Whether a value is walked as a node."""
-    return is_node_class(type(value))
-
-
-def field_types(cls: type) -> dict[str, FieldType]:
+def field_types(cls: type[Any]) -> dict[str, FieldType]:
     """The fields of a model or dataclass.
 
     Raises:
@@ -43,8 +40,9 @@ def field_types(cls: type) -> dict[str, FieldType]:
             except PydanticUserError as error:
                 raise NameError(str(error)) from error
         return {name: FieldType(info.annotation, tuple(info.metadata)) for name, info in cls.model_fields.items()}
-    hints = typing.get_type_hints(cls, include_extras=True)
-    return {field.name: _split(hints[field.name]) for field in dataclasses.fields(cls)}
+    declared: Any = cls
+    hints = typing.get_type_hints(declared, include_extras=True)
+    return {field.name: _split(hints[field.name]) for field in dataclasses.fields(declared)}
 
 
 def _split(annotation: Any) -> FieldType:
@@ -64,19 +62,23 @@ def classes_in(annotation: Any) -> tuple[tuple[type, ...], bool]:
     for leaf in _leaves(annotation, set()):
         if is_node_class(leaf):
             found[leaf] = None
-        elif isinstance(leaf, type) and leaf is not tuple and issubclass(leaf, tuple):
-            unknown = True
-        elif isinstance(leaf, type) and leaf.__module__ not in ("builtins", "typing"):
-            unknown = unknown or getattr(leaf, "_is_protocol", False)
-            found.update(dict.fromkeys(kind for kind in subclasses(leaf) if is_node_class(kind)))
-        else:
+        elif not isinstance(leaf, type):
             unknown = unknown or isinstance(leaf, TypeVar)
+        elif leaf.__module__ not in ("builtins", "typing"):
+            unknown = unknown or _is_open(leaf)
+            found.update(dict.fromkeys(kind for kind in subclasses(leaf) if is_node_class(kind)))
     return tuple(found), unknown
+
+
+def _is_open(kind: Any) -> bool:
+    """Whether anything may stand behind a class: a protocol, or a named tuple with fields of its own."""
+    return bool(getattr(kind, "_is_protocol", False)) or issubclass(kind, tuple)
 
 
 def subclasses(cls: type) -> Iterator[type]:
     """All subclasses of a class that exist now, in the order of their definition."""
-    for kind in type.__subclasses__(cls):
+    kinds: list[type] = type.__subclasses__(cls)
+    for kind in kinds:
         yield kind
         yield from subclasses(kind)
 
@@ -87,17 +89,17 @@ def _leaves(annotation: Any, seen: set[int]) -> Iterator[Any]:
         return
     seen.add(id(annotation))
     origin = get_origin(annotation)
-    if isinstance(annotation, typing_alias_types):
-        yield from _leaves(annotation.__value__, seen)
+    if isinstance(annotation, ALIASES):
+        yield from _leaves(_value_of(annotation), seen)
     elif isinstance(annotation, NewType):
         yield from _leaves(annotation.__supertype__, seen)
     elif origin is Annotated:
         yield from _leaves(annotation.__origin__, seen)
     elif origin is Literal:
         return
-    elif origin in (Union, types.UnionType) or origin is not None:
-        if isinstance(origin, typing_alias_types):
-            yield from _leaves(origin.__value__, seen)
+    elif origin is not None:
+        if isinstance(origin, ALIASES):
+            yield from _leaves(_value_of(origin), seen)
         if is_node_class(origin):  # a generic dataclass: Page[User]
             yield origin
         for argument in get_args(annotation):
@@ -106,9 +108,14 @@ def _leaves(annotation: Any, seen: set[int]) -> Iterator[Any]:
         yield annotation
 
 
-typing_alias_types: tuple[type, ...] = tuple(
-    kind for kind in (getattr(typing, "TypeAliasType", None),) if kind is not None
-)
+if sys.version_info >= (3, 12):
+    ALIASES: tuple[type, ...] = (typing.TypeAliasType,)
+else:
+    ALIASES: tuple[type, ...] = ()
+
+
+def _value_of(alias: Any) -> Any:
+    return alias.__value__
 
 
 def functions_of(cls: type) -> dict[str, Callable[..., Any]]:
@@ -121,7 +128,8 @@ def functions_of(cls: type) -> dict[str, Callable[..., Any]]:
 def type_hints(function: Callable[..., Any], cls: type) -> dict[str, Any]:
     """The evaluated annotations of a method; those that cannot be evaluated here are left out."""
     namespace: dict[str, Any] = {}
-    for name, value in (getattr(cls, "__pydantic_parent_namespace__", None) or {}).items():
+    parents: dict[str, Any] = getattr(cls, "__pydantic_parent_namespace__", None) or {}
+    for name, value in parents.items():
         namespace[name] = value() if type(value).__name__ == "_PydanticWeakRef" else value
     hints: dict[str, Any] = {}
     for name, annotation in function.__annotations__.items():

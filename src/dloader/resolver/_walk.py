@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set as AbstractSet
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
 from dloader.resolver._types import is_node_class
 
@@ -14,13 +14,13 @@ MOST_NESTED = 64
 """Containers nested deeper than this are not data; a list that contains itself must not hang."""
 
 
-def is_container(kind: type) -> bool:
+def is_container(kind: type[Any]) -> bool:
     """Whether values of a class are looked into: sequences, sets, and mappings for their values."""
     if kind is list:
         return True
     if issubclass(kind, (str, bytes, bytearray, memoryview, range)) or is_node_class(kind):
         return False
-    return issubclass(kind, (Sequence, Mapping, Set))
+    return issubclass(kind, (Sequence, Mapping, AbstractSet))
 
 
 def flatten(values: Sequence[Any], owners: Sequence[int]) -> tuple[Sequence[Any], Sequence[int], list[set[Any]]]:
@@ -43,7 +43,8 @@ def flatten(values: Sequence[Any], owners: Sequence[int]) -> tuple[Sequence[Any]
             owners = [owner for owner, value in zip(owners, values, strict=True) for _ in value]
             values = list(chain.from_iterable(values))
             continue
-        sets.extend(value for value in values if type(value) is set)
+        if set in kinds:
+            sets.extend(filter(_is_set, values))
         opened = [list(_items(value)) if type(value) in containers else [value] for value in values]
         owners = [owner for owner, items in zip(owners, opened, strict=True) for _ in items]
         values = list(chain.from_iterable(opened))
@@ -51,15 +52,24 @@ def flatten(values: Sequence[Any], owners: Sequence[int]) -> tuple[Sequence[Any]
 
 
 def _items(value: Any) -> Iterable[Any]:
-    return value.values() if isinstance(value, Mapping) else value
+    items: Iterable[Any] = value.values() if _is_mapping(value) else value
+    return items
+
+
+def _is_set(value: Any) -> bool:
+    return type(value) is set
+
+
+def _is_mapping(value: Any) -> bool:
+    return isinstance(value, Mapping)
 
 
 def rebuild(value: Any, replace: Callable[[Any], Any]) -> Any:
     """A copy of a value's containers, its items replaced in the order in which `flatten` finds them."""
-    kind = type(value)
+    kind = cast(Any, type(value))
     if not is_container(kind):
         return replace(value)
-    if isinstance(value, Mapping):
+    if _is_mapping(value):
         return {key: rebuild(item, replace) for key, item in value.items()}
     items = [rebuild(item, replace) for item in value]
     if hasattr(kind, "_make"):
@@ -71,7 +81,7 @@ def locate(value: Any, node: object) -> str | None:
     """Where in a value a node is: ``""`` if it is the value, ``"[2]"`` in a list, ``"['eu']"`` in a dict."""
     if value is node:
         return ""
-    if not is_container(type(value)):
+    if not is_container(cast(Any, type(value))):
         return None
     for label, item in _labelled(value):
         place = locate(item, node)
@@ -81,4 +91,4 @@ def locate(value: Any, node: object) -> str | None:
 
 
 def _labelled(value: Any) -> Iterator[tuple[object, Any]]:
-    yield from value.items() if isinstance(value, Mapping) else enumerate(value)
+    yield from value.items() if _is_mapping(value) else enumerate(value)
