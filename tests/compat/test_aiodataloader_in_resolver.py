@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel
 
 from dloader.compat.aiodataloader import DataLoader
-from dloader.resolver import LoaderDepend, Resolver
+from dloader.resolver import Load, LoaderDepend, Resolver
 
 
 class BoomError(Exception):
@@ -43,7 +43,12 @@ class ByAsyncMethod(BaseModel):
         return await loader.load(self.user_id)
 
 
-MODELS = [ByMethod, ByAsyncMethod]
+class ByLoad(BaseModel):
+    user_id: int
+    user: Annotated[User | None, Load(UserLoader, by="user_id")] = None
+
+
+MODELS = [ByMethod, ByAsyncMethod, ByLoad]
 
 
 @pytest.mark.parametrize("model", MODELS)

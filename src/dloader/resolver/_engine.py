@@ -301,7 +301,10 @@ class Engine:
             keys = [keys[index] for index in positions]
         column = Column(frame, step, positions)
         try:
-            column.values = loader.load_many(keys)
+            if type(loader).load_many is DataLoader.load_many:
+                column.values = loader.load_many(keys)
+            else:  # a subclass whose future is of another kind, as that of compat.aiodataloader
+                column.values = [loader.load(key) for key in keys]
         except Exception as error:
             self._note(error, column, 0)
             raise
