@@ -20,6 +20,7 @@ import asyncio
 import contextvars
 import gc
 import importlib
+import inspect
 import json
 import os
 import subprocess
@@ -724,7 +725,7 @@ PATIENCE = 2.0
 
 def outcome(check: Check, lib: Any) -> str:
     """Run one check on an event loop of its own."""
-    if not asyncio.iscoroutinefunction(check):
+    if not inspect.iscoroutinefunction(check):
         return _said(lambda: check(lib))
     return _said(lambda: asyncio.run(_watched(check, lib)))
 
