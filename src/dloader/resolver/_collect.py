@@ -7,7 +7,7 @@ fields in the order of the class, items in the order of their list, whatever was
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from dloader.resolver._convert import FailedAt
@@ -42,7 +42,7 @@ def receive(frame: Frame) -> Sent:
     return arrived
 
 
-def send(frame: Frame, arrived: Sent) -> None:
+def send(frame: Frame) -> None:
     """Pass on what came from below, after what the nodes themselves send."""
     sent: dict[str, list[list[Any]]] = {}
     for names, alias in frame.plan.sends:
@@ -51,7 +51,7 @@ def send(frame: Frame, arrived: Sent) -> None:
             values.append(
                 getattr(node, names) if isinstance(names, str) else [getattr(node, name) for name in names]
             )
-    for alias, column in arrived.items():
+    for alias, column in frame.arrived.items():
         if alias not in sent:
             sent[alias] = column
         else:
@@ -61,21 +61,22 @@ def send(frame: Frame, arrived: Sent) -> None:
         below.sent = {}
 
 
-def filled_collectors(frame: Frame, proto: ICollector, arrived: Sent) -> Iterator[ICollector]:
+def filled_collectors(frame: Frame, proto: ICollector) -> list[ICollector]:
     """For each node, a collector of its own with what was sent to it.
 
     Raises:
-        CollectionError: The collector refused a value.
+        FailedAt: A collector refused a value.
     """
-    column = arrived.get(proto.alias)
-    for index in range(len(frame.nodes)):
+    column = frame.arrived.get(proto.alias) or [[] for _ in frame.nodes]
+    collectors: list[ICollector] = []
+    for index, values in enumerate(column):
         try:
-            collector = _fresh(proto)
-            for value in column[index] if column else ():
+            collectors.append(collector := _fresh(proto))
+            for value in values:
                 collector.add(value)
         except Exception as error:
             raise FailedAt(index, error) from None
-        yield collector
+    return collectors
 
 
 def _fresh(proto: ICollector) -> ICollector:

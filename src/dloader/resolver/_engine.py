@@ -80,7 +80,10 @@ class Engine:
         while True:
             self._do_what_is_ready()
             if not self._running:
-                return
+                self._ready.extend((self._advance, frame) for frame in self._shared.untie())
+                if not self._ready:
+                    return
+                continue
             if self._failure is None and not self._ready:
                 self._wake = self._loop.create_future()
                 await self._wake

@@ -13,6 +13,7 @@ from typing import Any
 from dloader.resolver._convert import writer_of
 from dloader.resolver._frame import Frame
 from dloader.resolver._graph import Outlook
+from dloader.resolver._knots import untie
 from dloader.resolver._plan import Phase
 from dloader.resolver._walk import rebuild
 
@@ -22,7 +23,7 @@ __all__ = ("SharedNodes",)
 class SharedNodes:
     """Who visits each node; lives as long as one resolve and keeps its nodes alive, so that ids stay true."""
 
-    __slots__ = ("_first", "_originals", "_visits")
+    __slots__ = ("_first", "_is_tied", "_originals", "_visits")
 
     def __init__(self) -> None:
         self._visits: dict[int, Frame] = {}
@@ -30,6 +31,8 @@ class SharedNodes:
         """Copies of positional nodes as they first arrived."""
         self._originals: dict[int, int] = {}
         """From a copy's id to the id of the node it stands for."""
+        self._is_tied = False
+        """Whether frames wait for others than those below them."""
 
     def all_new(self, nodes: Sequence[Any]) -> bool:
         """Whether no node was seen before, here or elsewhere."""
@@ -56,18 +59,26 @@ class SharedNodes:
         nodes: dict[int, Any] = {}
         own: list[int] = []
         places: list[int] = []
+        waits_for: dict[Frame, None] = {}
         for index in chosen:
             node, owner = items[index], owners[index]
             known = self._visits.get(id(node))
             if known is not None or id(node) in nodes:
-                if not outlook.is_positional or frame is None or self._is_above(node, frame, owner):
-                    if known is not None and frame is not None:
-                        _wait_for(frame, known)
+                if frame is None or self._is_above(node, frame, owner):
+                    continue
+                if not outlook.is_positional:
+                    frame.links.append((owner, node))
+                    waits_for.update({} if known is None or known.phase is Phase.DONE else {known: None})
                     continue
                 node = replaced[index] = self._copy(node)
             nodes[id(node)] = node
             own.append(owner)
             places.append(index)
+        if frame is not None:
+            for other in waits_for:
+                self._is_tied = True
+                other.waiters.append(frame)
+                frame.pending += 1
         return list(nodes.values()), own, places
 
     def put_back(
@@ -75,14 +86,17 @@ class SharedNodes:
     ) -> None:
         """Put copies into the field of the parents they were made for, in containers of their own."""
         write = writer_of(frame.plan.cls, name)
-        for parent in dict.fromkeys(owners[index] for index in replaced):
-            indexes = iter([index for index, owner in enumerate(owners) if owner == parent])
+        new: dict[int, list[Any]] = {owners[index]: [] for index in replaced}
+        for index, owner in enumerate(owners):
+            if owner in new:
+                new[owner].append(replaced.get(index, items[index]))
+        for owner, found in new.items():
+            node, rest = frame.nodes[owner], iter(found)
+            write([node], [rebuild(getattr(node, name), lambda _, rest=rest: next(rest))])
 
-            def replace(item: Any, indexes: Any = indexes) -> Any:
-                return replaced.get(next(indexes), item)
-
-            node = frame.nodes[parent]
-            write([node], [rebuild(getattr(node, name), replace)])
+    def untie(self) -> Sequence[Frame]:
+        """The frames that can go on when nothing else is left to be done: nodes that share nodes wait for each other."""
+        return untie(dict.fromkeys(self._visits.values())) if self._is_tied else ()
 
     def _copy(self, node: Any) -> Any:
         original = self._originals.get(id(node), id(node))
@@ -101,19 +115,3 @@ class SharedNodes:
             index = above.owners[index]
             above = above.parent
         return False
-
-
-def _wait_for(frame: Frame, other: Frame) -> None:
-    """Let `frame` wait until the nodes of `other` are done, unless `other` waits for `frame`: a cycle ends there."""
-    if other.phase is Phase.DONE:
-        return
-    unseen, seen = [frame], {frame}
-    while unseen:
-        current = unseen.pop()
-        if current is other:
-            return
-        above = (*current.waiters, *(() if current.parent is None else (current.parent,)))
-        unseen.extend(one for one in above if one not in seen)
-        seen.update(above)
-    other.waiters.append(frame)
-    frame.pending += 1
