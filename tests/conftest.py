@@ -14,6 +14,7 @@ For tests in pytest's ``asyncio`` style or with loops of their own see loops.py.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -74,3 +75,9 @@ def pytest_make_collect_report() -> Iterator[None]:
 def kind(request: pytest.FixtureRequest) -> str:
     """The kind of loop, for tests that make their loops themselves (`loops.new_loop`)."""
     return request.param
+
+
+def pytest_collection_finish() -> None:
+    """Take what is loaded by now out of the garbage collector's sight: `run` collects after each test."""
+    gc.collect()
+    gc.freeze()

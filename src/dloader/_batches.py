@@ -132,7 +132,7 @@ class Batches(Generic[K, V]):
         assert self.loop is not None
         self._numbers += 1
         self.open = batch = Batch(self, self.loop, self._numbers)
-        for instrument in self.instruments:
+        for instrument in tuple(self.instruments):
             self._hook(instrument, "batch_opened", self.info(batch))
         return batch
 

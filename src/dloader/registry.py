@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Self, TypeGuard, TypeVar, cast, overload
 
@@ -67,8 +68,11 @@ class LoaderRegistry:
     async def aclose(self) -> None:
         """Shut down every loader."""
         self._closed = True
-        for loader in self._loaders.values():
-            await loader.aclose()
+        async with (
+            AsyncExitStack() as stack
+        ):  # every one is closed, also when closing another fails or is cancelled
+            for loader in self._loaders.values():
+                stack.push_async_callback(loader.aclose)
 
     async def __aenter__(self) -> Self:
         return self
@@ -88,7 +92,9 @@ def make_loader(source: object) -> DataLoader[Any, Any]:
         return source()
     if callable(source) and not isinstance(source, type):
         return DataLoader(cast(BatchFunction[Any, Any], source))
-    raise OptionError(f"a loader is made of a DataLoader subclass or an async batch function, not of {source!r}")
+    raise OptionError(
+        f"a loader is made of a DataLoader subclass or an async batch function, not of {source!r}"
+    )
 
 
 def _is_loader_class(source: object) -> TypeGuard[type[DataLoader[Any, Any]]]:
