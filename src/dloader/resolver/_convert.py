@@ -181,7 +181,7 @@ def _into(cls: type) -> Callable[[Any], Any]:
 
     def convert(value: Any) -> Any:
         if isinstance(value, list):
-            return [convert(item) for item in cast(list[Any], value)]
+            return [None if item is None else convert(item) for item in cast(list[Any], value)]
         return adapter.validate_python(value, from_attributes=True)
 
     return convert

@@ -135,4 +135,4 @@ def path_of(frame: Frame, index: int, root: object) -> str:
         place = locate(getattr(parent.nodes[index], frame.field), node)
         path = f".{frame.field}{place or ''}{path}"
         frame = parent
-    return f"{type(frame.nodes[index]).__qualname__}{locate(root, frame.nodes[index]) or ''}{path}"
+    return f"{type(frame.nodes[index]).__name__}{locate(root, frame.nodes[index]) or ''}{path}"

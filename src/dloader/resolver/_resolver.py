@@ -162,7 +162,7 @@ class Resolver:
 
 def _root_classes(tree: object) -> list[type]:
     items, _, _ = flatten([tree], [0])
-    kinds = list(dict.fromkeys(map(type, items)))
+    kinds = list(dict.fromkeys(type(item) for item in items if item is not None))
     classes = [kind for kind in kinds if is_node_class(kind)]
     if kinds and not classes:
         raise OptionError(
