@@ -127,21 +127,32 @@ class Engine:
             self._wake.set_result(None)
 
     async def _stop(self) -> None:
-        """Cancel what the tree has under way, and wait until it has ended."""
-        tasks: list[asyncio.Future[Any]] = []
+        """Cancel what the tree has under way, and wait until it has ended, also when cancelled once more."""
+        tasks: list[asyncio.Task[Any]] = []
         running, self._running = self._running, set()
         for column in running:
             for value in (column.values,) if asyncio.isfuture(column.values) else column.values:
+                if asyncio.iscoroutine(value):
+                    value.close()  # a later node's method failed before it was awaited
                 if not asyncio.isfuture(value):
                     continue
                 if not value.cancel() and not value.cancelled():
                     value.exception()  # looked at: another failure is being raised
                 elif isinstance(value, asyncio.Task):
                     tasks.append(value)
-        if tasks:
-            await asyncio.wait(tasks)
+        cancelled: asyncio.CancelledError | None = None
+        while unfinished := [task for task in tasks if not task.done()]:
+            try:
+                await asyncio.wait(unfinished)
+            except asyncio.CancelledError as error:
+                cancelled = error
+        for task in tasks:
+            if not task.cancelled():
+                task.exception()
         for loader in self._loaders.own:
             await loader.shutdown()
+        if cancelled is not None:
+            raise cancelled
 
     # -- arriving --------------------------------------------------------------------------------------------
 
@@ -527,10 +538,9 @@ def _first_failure(values: Any) -> tuple[int, asyncio.Future[Any]]:
 
 def _first_failing_key(many: Many[Any]) -> int:
     """The place of the key that a ``load_many`` failed for."""
-    for index, cache_key in enumerate(many.cache_keys):
-        if cache_key not in many.found:
-            return index
-    return 0
+    failed = {cache_key for share in many.shares if share.batch.failed for cache_key in share.cache_keys}
+    wanted = failed or set(many.cache_keys)
+    return next(index for index, key in enumerate(many.cache_keys) if key in wanted and key not in many.found)
 
 
 def _final(plan: Plan) -> tuple[Step, ...]:
