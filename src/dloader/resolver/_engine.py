@@ -239,7 +239,8 @@ class Engine:
         plan = frame.plan
         frame.pending += len(plan.steps)
         for step in plan.steps:
-            self._begin_or_hold(frame, step)
+            if step.after is None:
+                self._begin_or_hold(frame, step)
         for child in plan.children:
             if graph.needs_visit(child):
                 values = [getattr(node, child.name) for node in frame.nodes]
@@ -298,22 +299,27 @@ class Engine:
 
     def _begin(self, frame: Frame, step: Step) -> list[DataLoader[Any, Any]]:
         """Call a step's method for all nodes, or load their keys; return the loaders to dispatch."""
-        loaders = [self._loaders.get(Use(source, frame.plan.cls, step)) for source in step.loaders]
         if step.load is not None:
-            self._load(frame, step, step.load.by, loaders[0])
-            return loaders
+            return self._load(frame, step, step.load.by)
+        loaders = [self._loaders.get(Use(source, frame.plan.cls, step)) for source in step.loaders]
         column = Column(frame, step, range(len(frame.nodes)))
         column.values = self._call(column, loaders)
         self._receive(column)
         return loaders
 
-    def _load(self, frame: Frame, step: Step, by: str, loader: DataLoader[Any, Any]) -> None:
+    def _load(self, frame: Frame, step: Step, by: str) -> list[DataLoader[Any, Any]]:
+        """Load the keys in a field; a loader without keys is not made and needs no parameters."""
         keys = [getattr(node, by) for node in frame.nodes]
         positions: Sequence[int] = range(len(keys))
         if any(key is None for key in keys):
             positions = [index for index, key in enumerate(keys) if key is not None]
             keys = [keys[index] for index in positions]
         column = Column(frame, step, positions)
+        if not keys:
+            column.values = []
+            self._complete(column)
+            return []
+        loader = self._loaders.get(Use(step.loaders[0], frame.plan.cls, step))
         try:
             if type(loader).load_many is DataLoader.load_many:
                 column.values = loader.load_many(keys)
@@ -323,6 +329,7 @@ class Engine:
             self._note(error, column, 0)
             raise
         self._receive(column)
+        return [loader]
 
     def _call(self, column: Column, loaders: Sequence[DataLoader[Any, Any]]) -> list[Any]:
         method, nodes = column.step.method, iter(column.frame.nodes)
@@ -485,6 +492,9 @@ class Engine:
                 frame.unexposed -= 1
             if graph.needs_visit(step.child):
                 self._enter(frame, step.child, values, column.positions)
+            for follower in frame.plan.steps:
+                if follower.after == step.child.name:
+                    self._begin_or_hold(frame, follower)
             self._release_delayed(frame)
         self._one_less(frame)
 

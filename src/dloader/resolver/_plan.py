@@ -66,6 +66,8 @@ class Step:
     method: Method | None = None
     load: Load | None = None
     phase: Phase = Phase.RESOLVING
+    after: str | None = None
+    """The field that must be filled first: it holds the key."""
 
     @property
     def is_post(self) -> bool:
@@ -236,19 +238,41 @@ def _depends_of(parameter: inspect.Parameter, annotation: Any) -> object | None:
 
 
 def _compile_loads(plan: Plan, fields: Mapping[str, FieldType], filled: set[str]) -> None:
-    loads: list[Step] = []
+    loads: dict[str, Load] = {}
     for name, declared in fields.items():
         for marker in declared.metadata:
-            if not isinstance(marker, Load):
-                continue
-            where = f"{plan.cls.__qualname__}.{name}"
-            if marker.by not in fields:
-                plan.problems.append(f"{where}: Load(by={marker.by!r}) names no field ({hint(marker.by, fields)})")
-            if name in filled:
-                plan.problems.append(f"{where} is filled twice: by Load and by resolve_{name}, or by two Loads")
-            filled.add(name)
-            loads.append(Step(_child(name, declared), (marker.loader,), load=marker))
-    plan.steps = (*loads, *plan.steps)
+            if isinstance(marker, Load):
+                if name in filled:
+                    plan.problems.append(
+                        f"{plan.cls.__qualname__}.{name} is filled twice: by Load and by resolve_{name}, or by two Loads"
+                    )
+                filled.add(name)
+                loads[name] = marker
+    posted = {step.child.name for step in plan.posts}
+    for name, marker in loads.items():
+        plan.problems.extend(_problems_of_key(f"{plan.cls.__qualname__}.{name}", name, loads, fields, posted - filled))
+    plan.steps = (
+        *(
+            Step(_child(name, fields[name]), (load.loader,), load=load, after=load.by if load.by in filled else None)
+            for name, load in loads.items()
+        ),
+        *plan.steps,
+    )
+
+
+def _problems_of_key(
+    where: str, name: str, loads: Mapping[str, Load], fields: Mapping[str, FieldType], posted: set[str]
+) -> Iterable[str]:
+    by = loads[name].by
+    if by not in fields:
+        yield f"{where}: Load(by={by!r}) names no field ({hint(by, fields)})"
+    elif by in posted:
+        yield f"{where}: Load(by={by!r}) needs the key before post_{by} computes it; fill it by resolve_{by}"
+    for _ in loads:  # from key to key: as many steps as there are fields lead around any circle
+        by = loads[by].by if by in loads else ""
+        if name == by:
+            yield f"{where}: Load(by={loads[name].by!r}) needs a key that is itself loaded by {name!r}"
+            return
 
 
 def _exposes(plan: Plan, fields: Mapping[str, FieldType]) -> Iterable[tuple[str, str]]:
