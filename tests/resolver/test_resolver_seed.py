@@ -435,7 +435,7 @@ class TestInstances:
 
         resolver = run(main)
         printed = capsys.readouterr().out
-        assert "OfficeLoader: 1 batches, 2 keys, 0 cache hits" in printed
+        assert "OfficeLoader: batches=1 keys=2 cache_hits=0" in printed
         assert "  3: []" in printed
         assert "MemberLoader: 1 batches, 2 keys" in printed
         assert "'name': 'Tom'" in printed
