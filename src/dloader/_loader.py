@@ -115,6 +115,8 @@ class DataLoader(Generic[K, V]):
     """The result of keys that a returned mapping lacks; without it they raise `MissingKeyError`."""
     requested: Requested = Requested()
     """Which fields and types a resolver wants from this loader."""
+    _query_meta: Mapping[str, Any] = {"fields": [], "request_types": []}
+    """The same under the name, and in the form, that users of pydantic-resolve know."""
 
     def __init__(
         self,

@@ -31,6 +31,8 @@ T = TypeVar("T")
 
 def name_of(function: object) -> str:
     """The name that errors and pictures show for the loader of a batch function."""
+    if function is None:
+        return "DataLoader"
     inner = getattr(function, "func", function)  # a partial has no name of its own
     return getattr(inner, "__qualname__", None) or type(inner).__qualname__
 

@@ -151,7 +151,7 @@ class TestEachCallersOwn:
             loader = DataLoader(Recorder(lambda keys: 1 // 0), name="users")
             with pytest.raises(ZeroDivisionError) as caught:
                 await loader.load_many([1, 2])
-            assert caught.value.__notes__ == ["in batch 1 of loader 'users' (2 keys)"]
+            assert caught.value.__notes__ == ["in batch 1 of loader 'users' (keys: 2)"]
             assert "<lambda>" in "".join(traceback.format_tb(caught.value.__traceback__))
 
         run(law)

@@ -437,6 +437,6 @@ class TestInstances:
         printed = capsys.readouterr().out
         assert "OfficeLoader: batches=1 keys=2 cache_hits=0" in printed
         assert "  3: []" in printed
-        assert "MemberLoader: 1 batches, 2 keys" in printed
+        assert "MemberLoader: batches=1 keys=2" in printed
         assert "'name': 'Tom'" in printed
         assert isinstance(resolver.loader_instance_cache[OfficeLoader], OfficeLoader)

@@ -36,7 +36,7 @@ def _lines(value: Any) -> Iterable[str]:
             yield from _lines(loader)
     else:
         counts = value.statistics
-        yield f"{value.name}: {counts.batches} batches, {counts.keys} keys, {counts.cache_hits} cache hits"
+        yield f"{value.name}: batches={counts.batches} keys={counts.keys} cache_hits={counts.cache_hits}"
         for key, loaded in list(value.cache_map.items()):
             yield f"  {key!r}: {loaded!r}"
 
