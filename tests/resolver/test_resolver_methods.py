@@ -334,18 +334,6 @@ class TestLoad:
         assert source.calls == [[2, 1]]
         assert tasks[1].model_fields_set == set()
 
-    def test_a_field_may_load_by_its_own_value(self, run):
-        """The key is replaced by what is loaded for it."""
-        source = Source(lambda key: f"user {key}")
-
-        class Task(BaseModel):
-            owner: Annotated[int | str, Load(source, by="owner")]
-
-        async def law():
-            return await Resolver().resolve(Task(owner=3))
-
-        assert run(law).owner == "user 3"
-
 
 class TestMapper:
     """`mapper` converts instead of the field's type."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import inspect
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +12,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     PlainValidator,
     PydanticUserError,
     TypeAdapter,
@@ -22,7 +22,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from typing_extensions import TypedDict  # Pydantic wants this one, and brings it
 
-from dloader.resolver._types import field_types, is_node_class
+from dloader.resolver._types import FieldType, field_types, is_node_class
 
 __all__ = ("Converter", "FailedAt", "converter_of", "mapper_of", "writer_of")
 
@@ -51,19 +51,14 @@ def converter_of(cls: type, name: str) -> Converter:
     Constraints, ``Annotated`` and decorated validators, strictness and the aliases of nested models apply as they do
     when the class itself is validated; objects with attributes are accepted like dicts.
     """
-    declared = field_types(cls)[name]
-    info = _field_info(cls, name)
-    decorated = tuple(_decorated_validators(cls, name))
+    declared = _declared(cls, name)
     metadata = tuple(mark for mark in declared.metadata if not type(mark).__module__.startswith("dloader."))
-    if declared.annotation is Any and not decorated and not metadata:
+    parts = (*metadata, *_decorated_validators(cls, name))
+    if declared.annotation is Any and not parts:
         return lambda nodes, values: values
-    looks_around = any(map(_takes_info, (*decorated, *metadata)))
-    if info is not None:
-        metadata = (_without_alias(info),)
-    parts = (*metadata, *decorated)
     kind: Any = Annotated[(declared.annotation, *parts)] if parts else declared.annotation
     config = _config_of(cls, f"{cls.__name__}.{name}")
-    if looks_around:
+    if any(map(_takes_info, parts)):
         return _among_others(cls, name, kind, config)
     return _in_bulk(kind, config)
 
@@ -119,16 +114,14 @@ def _among_others(cls: type, name: str, kind: Any, config: ConfigDict) -> Conver
     return convert_rows
 
 
-def _field_info(cls: type, name: str) -> FieldInfo | None:
-    """What Pydantic knows of a field: of a model or of one of its own dataclasses."""
+def _declared(cls: type, name: str) -> FieldType:
+    """The type of a field, with what Pydantic has read from ``Field()``."""
     infos: Any = cls.model_fields if issubclass(cls, BaseModel) else getattr(cls, "__pydantic_fields__", {})
-    return cast(FieldInfo | None, infos.get(name))
-
-
-def _without_alias(info: FieldInfo) -> FieldInfo:
-    plain = copy.copy(info)
-    plain.alias = plain.validation_alias = None
-    return plain
+    if name not in infos:
+        return field_types(cls)[name]
+    info: FieldInfo = infos[name]
+    discriminator = () if info.discriminator is None else (Field(discriminator=info.discriminator),)
+    return FieldType(info.annotation, (*info.metadata, *discriminator))
 
 
 def _config_of(cls: type, title: str) -> ConfigDict:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,15 +37,17 @@ class Outlook:
 
     plan: Plan
     closure: Mapping[type, Plan]
-    """The class and all classes that can follow it."""
+    """The class and all classes that can follow it, subclasses of those that types name included."""
+    named: frozenset[type]
+    """The class and those that types name: these are checked beforehand, others when they turn up."""
     is_idle: bool
     """Whether there is nothing to do in the class or below."""
     is_positional: bool
     """Whether the answer depends on where a node stands: then every position gets a copy of its own."""
     wants_ancestors: bool
-    """Whether the class or one below takes ``ancestor_context``."""
+    """Whether the class or one below takes ``ancestor_context``, or may, as far as types tell."""
     sends: bool
-    """Whether the class or one below sends to collectors."""
+    """Whether the class or one below sends to collectors, or may."""
     problems: tuple[str, ...]
     context_users: tuple[str, ...]
     uses: tuple[Use, ...]
@@ -114,35 +116,41 @@ class Graph:
         self._outlooks, self._levels = {}, []
 
     def _look(self, cls: type) -> Outlook:
+        closure = self._closure(cls, self.targets)
+        plan, plans = closure[cls], closure.values()
+        named = self._closure(cls, lambda child: child.classes)
+        unknown = any(child.unknown for below in plans for child in _fields_below(below))
+        wants_ancestors = unknown or any(below.wants("ancestor_context") for below in plans)
+        sends = unknown or any(below.sends for below in plans)
+        return Outlook(
+            plan,
+            closure,
+            frozenset(named),
+            is_idle=not unknown and not any(below.has_work or below.problems for below in plans),
+            is_positional=plan.wants("parent") or wants_ancestors or sends,
+            wants_ancestors=wants_ancestors,
+            sends=sends,
+            problems=tuple(problem for below in named.values() for problem in below.problems),
+            context_users=tuple(
+                f"{below.cls.__qualname__}.{method.name}"
+                for below in named.values()
+                for method in below.methods
+                if "context" in method.special
+            ),
+            uses=tuple(_uses(named.values())),
+            known_subclasses=_count_subclasses(closure),
+        )
+
+    def _closure(self, cls: type, targets: Callable[[Child], Iterable[type]]) -> dict[type, Plan]:
+        """A class and all that follow it."""
         closure: dict[type, Plan] = {}
         unseen = [cls]
         while unseen:
             kind = unseen.pop()
             if kind not in closure:
                 closure[kind] = plan = self.plan(kind)
-                unseen.extend(target for child in _fields_below(plan) for target in self.targets(child))
-        plans = closure.values()
-        plan = closure[cls]
-        wants_ancestors = any(below.wants("ancestor_context") for below in plans)
-        sends = any(below.sends for below in plans)
-        unknown = any(child.unknown for below in plans for child in _fields_below(below))
-        return Outlook(
-            plan,
-            closure,
-            is_idle=not unknown and not any(below.has_work or below.problems for below in plans),
-            is_positional=plan.wants("parent") or wants_ancestors or sends,
-            wants_ancestors=wants_ancestors,
-            sends=sends,
-            problems=tuple(problem for below in plans for problem in below.problems),
-            context_users=tuple(
-                f"{below.cls.__qualname__}.{method.name}"
-                for below in plans
-                for method in below.methods
-                if "context" in method.special
-            ),
-            uses=tuple(_uses(plans)),
-            known_subclasses=_count_subclasses(closure),
-        )
+                unseen.extend(target for child in _fields_below(plan) for target in targets(child))
+        return closure
 
     def _loaders_at(self, cls: type, depth: int) -> frozenset[Lane]:
         """Level by level from the nearest not known, so that a chain of any length needs no recursion."""

@@ -162,20 +162,19 @@ def _compile_methods(plan: Plan, fields: Mapping[str, FieldType]) -> set[str]:
     posts: list[Step] = []
     for name, function in functions_of(plan.cls).items():
         prefix, _, target = name.partition("_")
+        method = _compile_method(plan, name, function, is_post=prefix == "post")
         if name == "post_default_handler":
             if "default_handler" in fields:
                 plan.problems.append(
                     f"{plan.cls.__qualname__}.post_default_handler runs last and fills no field, but there is a field "
                     f"'default_handler': rename one of them"
                 )
-            method = _compile_method(plan, name, function, is_post=True)
             plan.final = Step(Child(name, (), False), _sources(method), method, phase=Phase.FINISHING)
         elif target not in fields:
             plan.problems.append(
                 f"{plan.cls.__qualname__}.{name} fills no field: there is no field {target!r} ({hint(target, fields)})"
             )
         else:
-            method = _compile_method(plan, name, function, is_post=prefix == "post")
             phase = Phase.POSTING if prefix == "post" else Phase.RESOLVING
             step = Step(_child(target, fields[target]), _sources(method), method, phase=phase)
             (posts if step.is_post else steps).append(step)

@@ -130,7 +130,7 @@ class Resolver:
         def admit(kind: type) -> Outlook | None:
             if not is_node_class(kind):
                 return None
-            if not any(kind in outlook.closure for outlook in outlooks):
+            if not any(kind in outlook.named for outlook in outlooks):
                 outlooks.extend(self._accept(kind))
                 loaders.admit(outlooks[-1].uses)
             return graph.outlook(kind)

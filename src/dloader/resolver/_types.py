@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import sys
 import types
 import typing
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Literal, NewType, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, PydanticUserError
+from pydantic import BaseModel, PydanticUserError, RootModel
+from typing_extensions import TypeAliasType  # comes with Pydantic
 
 __all__ = ("FieldType", "classes_in", "field_types", "functions_of", "is_node_class", "subclasses", "type_hints")
 
@@ -54,13 +54,15 @@ def _split(annotation: Any) -> FieldType:
 def classes_in(annotation: Any) -> tuple[tuple[type, ...], bool]:
     """The node classes that a type names, and whether it may hold others too.
 
-    It may where it names a type variable, a protocol or a named tuple. ``Any`` and ``object`` are taken at their
+    It may where it names a type variable, a protocol, a named tuple or ``BaseModel``. ``Any`` and ``object`` are taken at their
     word: whoever says no more of a field does not ask for it to be walked.
     """
     found: dict[type, None] = {}
     unknown = False
     for leaf in _leaves(annotation, set()):
-        if is_node_class(leaf):
+        if leaf in (BaseModel, RootModel):
+            unknown = True
+        elif is_node_class(leaf):
             found[leaf] = None
         elif not isinstance(leaf, type):
             unknown = unknown or isinstance(leaf, TypeVar)
@@ -108,10 +110,8 @@ def _leaves(annotation: Any, seen: set[int]) -> Iterator[Any]:
         yield annotation
 
 
-if sys.version_info >= (3, 12):
-    ALIASES: tuple[type, ...] = (typing.TypeAliasType,)
-else:
-    ALIASES: tuple[type, ...] = ()
+ALIASES: tuple[type, ...] = (getattr(typing, "TypeAliasType", TypeAliasType), TypeAliasType)
+"""Of the language and of typing_extensions, which may differ."""
 
 
 def _value_of(alias: Any) -> Any:
