@@ -1,0 +1,1 @@
+"""How fast dloader is, beside its peers and beside code written by hand: ``python benchmarks/run.py``."""
