@@ -1,4 +1,4 @@
-"""The benchmarks work; what they measure is counted here and never timed: batches, futures, tasks and turns."""
+"""The benchmarks work; what they measure is counted here and never timed: batches, futures, tasks, turns."""
 
 import asyncio
 import gc
