@@ -188,8 +188,6 @@ class Batch(Generic[K, V]):
 
     def start(self) -> None:
         """Call the batch function in a task of its own, at once where Python can."""
-        self._drop_dead_keys()
-        self.state = State.RUNNING
         name = f"{self._batches.loader.name}-{self.number}"
         task = start_task(self.loop, self._run(), name=name, context=self.context)
         if not task.done():
@@ -202,6 +200,7 @@ class Batch(Generic[K, V]):
         """End a batch whose task was cancelled before its first step: its coroutine never ran."""
         if self.task is task:
             self.task = None
+            self._drop_dead_keys()
             self._fail(asyncio.CancelledError())
             self._batches.release(self)
 
@@ -222,6 +221,9 @@ class Batch(Generic[K, V]):
     async def _run(self) -> None:
         batches = self._batches
         error: BaseException | None = None
+        # Where tasks do not start at once, callers could still come and go until now.
+        self._drop_dead_keys()
+        self.state = State.RUNNING
         try:
             batches.started_one(self)
             inside.set(self)
@@ -322,7 +324,7 @@ class Batch(Generic[K, V]):
             self.loop.call_exception_handler({"message": message, "exception": self.error})
 
     def _explain(self, raised: BaseException) -> Exception:
-        where = f"in batch {self.number} of loader {self._batches.loader.name!r} ({len(self.keys)} keys)"
+        where = f"in batch {self.number} of loader {self._batches.loader.name!r} (keys: {len(self.keys)})"
         if isinstance(raised, Exception):
             return own(raised, where)
         how = "was cancelled" if isinstance(raised, asyncio.CancelledError) else f"raised {raised!r}"
