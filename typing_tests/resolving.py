@@ -1,7 +1,6 @@
 """Models with loaders, and `Resolver`. Read by the type checkers, never run."""
 
 # mypy: disable-error-code="empty-body"
-# ruff: noqa: B008
 
 from asyncio import Future
 from collections.abc import Iterator, Mapping, Sequence

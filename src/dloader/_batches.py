@@ -129,7 +129,7 @@ class Batches(Generic[K, V]):
 
     def open_batch(self) -> Batch[K, V]:
         """Open the batch that the next keys go into."""
-        assert self.loop is not None
+        assert self.loop is not None  # noqa: S101 - load() binds the loop first
         self._numbers += 1
         self.open = batch = Batch(self, self.loop, self._numbers)
         for instrument in tuple(self.instruments):
@@ -273,7 +273,7 @@ class Batches(Generic[K, V]):
     def _start_soon(self) -> None:
         if not self._start_scheduled:
             self._start_scheduled = True
-            assert self.loop is not None
+            assert self.loop is not None  # noqa: S101
             self.loop.call_soon(self._start_scheduled_now)
 
     def _start_scheduled_now(self) -> None:

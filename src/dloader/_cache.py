@@ -7,7 +7,7 @@ key counts as not cached.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable, Mapping, MutableMapping, Set
+from collections.abc import Callable, Hashable, Mapping, MutableMapping, Set as AbstractSet
 from typing import Any, TypeVar
 
 from dloader._results import MISSING
@@ -37,7 +37,7 @@ class Cache:
         elif self.plain:  # one call less at each load
             self.get = self.map.get
 
-    def store(self, values: Mapping[Any, Any], outdated: Set[Hashable]) -> None:
+    def store(self, values: Mapping[Any, Any], outdated: AbstractSet[Hashable]) -> None:
         """Remember what a batch returned, but not for the keys that were cleared or primed meanwhile."""
         if not self.enabled:
             return
@@ -93,5 +93,5 @@ class Cache:
             return otherwise
 
 
-def _nothing(key: Hashable, missing: object) -> object:
+def _nothing(_key: Hashable, missing: object) -> object:
     return missing

@@ -27,8 +27,7 @@ from dloader._failure import own
 from dloader._nesting import inside
 from dloader._results import MISSING
 from dloader._shorten import shorten
-from dloader._shutdown import drain as drain_all
-from dloader._shutdown import report, shut_down
+from dloader._shutdown import drain as drain_all, report, shut_down
 from dloader.errors import (
     BatchResultError,
     KeyTypeError,
@@ -60,7 +59,7 @@ BatchResult: TypeAlias = Mapping[K, V | Exception] | Sequence[V | Exception] | I
 """What a batch function may return: one result per key in the order of the keys, or a mapping."""
 
 BatchFunction: TypeAlias = Callable[[list[K]], Awaitable[BatchResult[K, V]]]
-"""What parameters are annotated with: given the protocol `LoadFunction`, mypy 2.4 takes any function after a right one."""
+"""What parameters are annotated with: mypy 2.4 takes any function for the protocol `LoadFunction` after a right one."""
 
 
 class LoadFunction(Protocol[K, V_co]):
@@ -445,7 +444,7 @@ class DataLoader(Generic[K, V]):
         self.closed = True
         if drain:
             await drain_all(self._batches)
-        report(self._batches, await shut_down(self._batches))
+        report(await shut_down(self._batches))
 
     async def __aenter__(self) -> Self:
         if self.closed:
@@ -459,7 +458,10 @@ class DataLoader(Generic[K, V]):
 
     def __repr__(self) -> str:
         cached = self._cache.size()
-        counts = f"cached={cached} waiting={len(self._batches.waiting)} batches={self._batches.started} keys={self._batches.keys}"
+        batches = self._batches
+        counts = (
+            f"cached={cached} waiting={len(batches.waiting)} batches={batches.started} keys={batches.keys}"
+        )
         kind = type(self).__name__
         name = "" if kind == self.name else f" {self.name!r}"
         return f"<{kind}{name} {counts}{' closed' if self.closed else ''}>"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence, Set
+from collections.abc import Hashable, Iterator, Mapping, Sequence, Set as AbstractSet
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -78,7 +78,7 @@ def _in_key_order(loader: DataLoader[K, V], batch: Batch[K, V], returned: object
 
 
 def _is_sequence(returned: object) -> bool:
-    if isinstance(returned, (str, bytes, bytearray, memoryview, Set)):
+    if isinstance(returned, (str, bytes, bytearray, memoryview, AbstractSet)):
         return False
     # numpy arrays, SQLAlchemy results and the like are sequences without saying so
     return isinstance(returned, Sequence) or (

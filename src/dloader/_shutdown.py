@@ -41,7 +41,7 @@ async def drain(batches: Batches[Any, Any]) -> None:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
 
 
-def report(batches: Batches[Any, Any], errors: ExceptionGroup[Exception] | None) -> None:
+def report(errors: ExceptionGroup[Exception] | None) -> None:
     """Tell the loop's exception handler what nobody is returned."""
     if errors is not None:
         asyncio.get_running_loop().call_exception_handler({"message": errors.message, "exception": errors})

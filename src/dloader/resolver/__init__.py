@@ -6,7 +6,9 @@ Needs Pydantic: ``pip install "dloader[resolver]"``.
 try:
     import pydantic as _pydantic
 except ModuleNotFoundError as error:
-    raise ModuleNotFoundError('dloader.resolver needs Pydantic: pip install "dloader[resolver]"', name="pydantic") from error
+    raise ModuleNotFoundError(
+        'dloader.resolver needs Pydantic: pip install "dloader[resolver]"', name="pydantic"
+    ) from error
 
 from dloader import build_list, build_object
 from dloader.resolver._markers import (

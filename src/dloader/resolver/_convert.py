@@ -55,8 +55,8 @@ def converter_of(cls: type, name: str) -> Converter:
     metadata = tuple(mark for mark in declared.metadata if not type(mark).__module__.startswith("dloader."))
     parts = (*metadata, *_decorated_validators(cls, name))
     if declared.annotation is Any and not parts:
-        return lambda nodes, values: values
-    kind: Any = Annotated[(declared.annotation, *parts)] if parts else declared.annotation
+        return lambda _nodes, values: values
+    kind: Any = Annotated[(declared.annotation, *parts, _Uncached())] if parts else declared.annotation
     config = _config_of(cls, f"{cls.__name__}.{name}")
     if any(map(_takes_info, parts)):
         return _among_others(cls, name, kind, config)
@@ -66,11 +66,13 @@ def converter_of(cls: type, name: str) -> Converter:
 def _in_bulk(kind: Any, config: ConfigDict) -> Converter:
     column: TypeAdapter[list[Any]] = TypeAdapter(list[kind], config=config)
 
-    def convert(nodes: Sequence[Any], values: list[Any]) -> list[Any]:
+    def convert(_nodes: Sequence[Any], values: list[Any]) -> list[Any]:
         try:
             return column.validate_python(values, from_attributes=True)
         except ValidationError as error:
-            first: Any = error.errors(include_url=False, include_context=False, include_input=False)[0]["loc"][0]
+            first: Any = error.errors(include_url=False, include_context=False, include_input=False)[0][
+                "loc"
+            ][0]
             suspects: Sequence[int] = [first]
             failed: Exception = error
         except Exception as error:  # a validator may raise anything
@@ -100,7 +102,8 @@ def _failed_at(suspects: Sequence[int], values: Sequence[Any], adapter: TypeAdap
 def _among_others(cls: type, name: str, kind: Any, config: ConfigDict) -> Converter:
     """For validators that look at other fields: each value is validated in a row with what the node has."""
     others = [other for other in field_types(cls) if other != name]
-    row: Any = TypedDict(f"{cls.__name__}.{name}", {**dict.fromkeys(others, Any), name: kind})  # type: ignore[operator]
+    make: Any = TypedDict  # made here, where no type checker can follow
+    row = make(f"{cls.__name__}.{name}", {**dict.fromkeys(others, Any), name: kind})
     row.__pydantic_config__ = config
     convert = _in_bulk(row, config)
 
@@ -114,7 +117,13 @@ def _among_others(cls: type, name: str, kind: Any, config: ConfigDict) -> Conver
     return convert_rows
 
 
-def _declared(cls: type, name: str) -> FieldType:
+class _Uncached:
+    """Keeps ``typing`` from caching an annotation, and with it the class whose validators it holds."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _declared(cls: type[Any], name: str) -> FieldType:
     """The type of a field, with what Pydantic has read from ``Field()``."""
     infos: Any = cls.model_fields if issubclass(cls, BaseModel) else getattr(cls, "__pydantic_fields__", {})
     if name not in infos:
@@ -147,7 +156,11 @@ def _takes_info(validator: Any) -> bool:
         parameters = inspect.signature(validator.func).parameters.values()
     except ValueError:  # a builtin type such as int
         return False
-    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty]
+    positional = [
+        p
+        for p in parameters
+        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty
+    ]
     return len(positional) > (2 if isinstance(validator, Wrap) else 1)
 
 
@@ -155,11 +168,10 @@ def mapper_of(rule: Any) -> Converter:
     """Make the converter of a method with a `mapper`: a function, or a class to validate a value or its items into."""
     convert: Callable[[Any], Any] = _into(rule) if is_node_class(rule) else rule
 
-    def mapped(nodes: Sequence[Any], values: list[Any]) -> list[Any]:
+    def mapped(_nodes: Sequence[Any], values: list[Any]) -> list[Any]:
         converted: list[Any] = []
         try:
-            for value in values:
-                converted.append(None if value is None else convert(value))
+            converted.extend(None if value is None else convert(value) for value in values)
         except Exception as error:
             failed = FailedAt(len(converted), error)
         else:
@@ -169,12 +181,16 @@ def mapper_of(rule: Any) -> Converter:
     return mapped
 
 
+def _items(value: list[Any]) -> list[Any]:
+    return value
+
+
 def _into(cls: type) -> Callable[[Any], Any]:
     adapter: TypeAdapter[Any] = TypeAdapter(cls)
 
     def convert(value: Any) -> Any:
         if isinstance(value, list):
-            return [None if item is None else convert(item) for item in cast(list[Any], value)]
+            return [None if item is None else convert(item) for item in _items(value)]
         return adapter.validate_python(value, from_attributes=True)
 
     return convert

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import operator
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeGuard, cast
 
@@ -128,18 +128,8 @@ class Engine:
 
     async def _stop(self) -> None:
         """Cancel what the tree has under way, and wait until it has ended, also when cancelled once more."""
-        tasks: list[asyncio.Task[Any]] = []
         running, self._running = self._running, set()
-        for column in running:
-            for value in (column.values,) if asyncio.isfuture(column.values) else column.values:
-                if asyncio.iscoroutine(value):
-                    value.close()  # a later node's method failed before it was awaited
-                if not asyncio.isfuture(value):
-                    continue
-                if not value.cancel() and not value.cancelled():
-                    value.exception()  # looked at: another failure is being raised
-                elif isinstance(value, asyncio.Task):
-                    tasks.append(value)
+        tasks = [task for column in running for task in _abandoned(column)]
         cancelled: asyncio.CancelledError | None = None
         while unfinished := [task for task in tasks if not task.done()]:
             try:
@@ -416,11 +406,11 @@ class Engine:
             if _is_call(value):
                 calls.append(value)
                 continue
-            if not asyncio.isfuture(value):
-                value = values[index] = self._start_task(_awaiting(value))
-            if not value.done():
+            future = value if asyncio.isfuture(value) else self._start_task(_awaiting(value))
+            values[index] = future
+            if not future.done():
                 left += 1
-                value.add_done_callback(partial(self._future_done, column, index))
+                future.add_done_callback(partial(self._future_done, column, index))
         return left + self._wait_for_batches(column, map(batch_of, calls)), True
 
     def _wait_for_batches(self, column: Column, batches: Any) -> int:
@@ -505,10 +495,12 @@ class Engine:
 
     def _converted(self, column: Column, nodes: Sequence[Any], values: list[Any]) -> list[Any]:
         try:
-            return _column_of(column.frame.plan, column.step)[0](nodes, values)
+            converted: list[Any] = _column_of(column.frame.plan, column.step)[0](nodes, values)
         except FailedAt as failed:
             self._note(failed.error, column, failed.index)
             error = failed.error
+        else:
+            return converted
         raise error
 
     def _note(self, error: BaseException, column: Column, index: int) -> None:
@@ -519,6 +511,18 @@ class Engine:
             repr(self._loaders.get(Use(source, frame.plan.cls, step)).name) for source in step.loaders
         )
         note(error, f"while resolving {path}.{step.label}" + (f" with loader {names}" if names else ""))
+
+
+def _abandoned(column: Column) -> Iterator[asyncio.Task[Any]]:
+    """Cancel what a column waits for; the tasks among it are still to be awaited."""
+    for value in (column.values,) if asyncio.isfuture(column.values) else column.values:
+        if asyncio.iscoroutine(value):
+            value.close()  # a later node's method failed before it was awaited
+        elif asyncio.isfuture(value):
+            if not value.cancel() and not value.cancelled():
+                value.exception()  # looked at: another failure is being raised
+            elif isinstance(value, asyncio.Task):
+                yield value
 
 
 def _is_many(value: Any) -> TypeGuard[Many[Any]]:

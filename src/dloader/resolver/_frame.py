@@ -123,7 +123,9 @@ class Column:
     def nodes(self) -> Sequence[Any]:
         """The nodes that the values are for."""
         nodes = self.frame.nodes
-        return nodes if len(self.positions) == len(nodes) else [nodes[position] for position in self.positions]
+        return (
+            nodes if len(self.positions) == len(nodes) else [nodes[position] for position in self.positions]
+        )
 
 
 def path_of(frame: Frame, index: int, root: object) -> str:

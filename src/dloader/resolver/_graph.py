@@ -1,7 +1,7 @@
 """What lies below a class: which classes can follow it, which loaders they use at which depth.
 
-Plans are kept as long as their classes. A class is always part of a reference cycle, so only the garbage collector frees
-it: classes that no module holds, made in a function say, are let go at the start of each full collection and
+Plans are kept as long as their classes. A class is always part of a reference cycle, so only the garbage collector
+frees it: classes that no module holds, made in a function say, are let go at the start of each full collection and
 compiled again if they turn out to live on.
 """
 
@@ -166,7 +166,9 @@ class Graph:
 
     def _own_loaders(self, plan: Plan) -> frozenset[Lane]:
         return frozenset(
-            (source, step.phase) for step in (*plan.steps, *plan.posts, *_final(plan)) for source in step.loaders
+            (source, step.phase)
+            for step in (*plan.steps, *plan.posts, *_final(plan))
+            for source in step.loaders
         )
 
     def _below(self, plan: Plan, level: int) -> frozenset[Lane]:
@@ -202,7 +204,9 @@ def _held_by_module(cls: type) -> bool:
     parts: Mapping[str, Any] = getattr(cls, "__pydantic_generic_metadata__", {})
     origin = parts.get("origin")
     if origin is not None:
-        return _held_by_module(origin) and all(_held_by_module(part) for part in parts["args"] if isinstance(part, type))
+        return _held_by_module(origin) and all(
+            _held_by_module(part) for part in parts["args"] if isinstance(part, type)
+        )
     found: Any = sys.modules.get(cls.__module__)
     for name in cls.__qualname__.split("."):
         found = getattr(found, name, None)

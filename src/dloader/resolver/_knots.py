@@ -42,7 +42,9 @@ def untie(frames: Iterable[Frame]) -> Sequence[Frame]:
 
 def _knot(stuck: Sequence[Frame]) -> dict[Frame, None]:
     """The frames that frames of the knot wait for; those above it go on when it is done."""
-    waited_by = {frame: {waiter for waiter in frame.waiters if waiter.phase is Phase.RESOLVING} for frame in stuck}
+    waited_by = {
+        frame: {waiter for waiter in frame.waiters if waiter.phase is Phase.RESOLVING} for frame in stuck
+    }
     waits_for: dict[Frame, list[Frame]] = {frame: [] for frame in stuck}
     for frame, waiters in waited_by.items():
         for waiter in waiters:
@@ -81,7 +83,9 @@ def _heights(edges: Edges) -> Mapping[int, int]:
             node, rest = way[-1]
             further = next((other for other in rest if other not in heights and other not in on_way), None)
             if further is None:
-                heights[node] = 1 + max((heights[other] for other in edges[node] if other in heights), default=-1)
+                heights[node] = 1 + max(
+                    (heights[other] for other in edges[node] if other in heights), default=-1
+                )
                 way.pop()
                 on_way.discard(node)
             else:
@@ -97,6 +101,9 @@ def _layers(knot: Iterable[Frame], heights: Mapping[int, int]) -> Sequence[Seque
         for index, node in enumerate(frame.nodes):
             by_height.setdefault(heights[id(node)], []).append(index)
         for height, chosen in by_height.items():
-            nodes, owners = [frame.nodes[index] for index in chosen], [frame.owners[index] for index in chosen]
+            nodes, owners = (
+                [frame.nodes[index] for index in chosen],
+                [frame.owners[index] for index in chosen],
+            )
             layers[height].append(Frame(frame.outlook, nodes, frame.parent, frame.field, owners))
     return layers

@@ -51,10 +51,14 @@ class Lanes:
         if not held:
             return []
         sources = list(under_way)
-        sources.extend((frame.depth, tuple(graph.targets(step.child))) for frame, step in held if not step.is_post)
+        sources.extend(
+            (frame.depth, tuple(graph.targets(step.child))) for frame, step in held if not step.is_post
+        )
         closed = {lane for entry in held for lane in _lanes(entry) if self._may_grow(lane, sources)}
         while True:  # a step with two loaders closes both lanes if it has to wait for one
-            coupled = {lane for entry in held if not closed.isdisjoint(_lanes(entry)) for lane in _lanes(entry)}
+            coupled = {
+                lane for entry in held if not closed.isdisjoint(_lanes(entry)) for lane in _lanes(entry)
+            }
             if coupled <= closed:
                 break
             closed |= coupled

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from typing import Any
 
 from pydantic import BaseModel, PydanticUserError, TypeAdapter, ValidationError
 
@@ -63,7 +63,9 @@ class Params:
             if not isinstance(loader, source if isinstance(source, type) else DataLoader):
                 raise OptionError(f"loader_instances: {loader!r} is not an instance of {source!r}")
         if split_by_type and self.instances:
-            raise OptionError("split_loader_by_type makes one loader per type, so loader_instances cannot serve them")
+            raise OptionError(
+                "split_loader_by_type makes one loader per type, so loader_instances cannot serve them"
+            )
         self._declared: dict[type, dict[str, tuple[Any, bool]]] = {}
         self._checked: dict[tuple[type, str], Any] = {}
 
@@ -75,8 +77,8 @@ class Params:
                 sources[use.source] = None
             else:
                 yield (
-                    f"{use.owner.__qualname__}.{use.step.label}: {use.source!r} is no loader; LoaderDepend and Load take a "
-                    f"DataLoader subclass, an async batch function or a loader"
+                    f"{use.owner.__qualname__}.{use.step.label}: {use.source!r} is no loader; LoaderDepend and Load "
+                    f"take a DataLoader subclass, an async batch function or a loader"
                 )
         known: dict[str, None] = {}
         for source in dict.fromkeys((*sources, *self.params)):
@@ -122,15 +124,19 @@ def _is_loader_class(source: Any) -> bool:
     return isinstance(source, type) and issubclass(source, DataLoader)
 
 
+def _is_loader(source: Any) -> bool:
+    return isinstance(source, DataLoader)
+
+
 def _is_source(source: Any) -> bool:
     if isinstance(source, type):
         return issubclass(source, DataLoader)
-    return callable(source) or isinstance(source, DataLoader)
+    return callable(source) or _is_loader(source)
 
 
 def _declared(source: type[L]) -> Iterable[tuple[str, tuple[Any, bool]]]:
     for cls in reversed(source.__mro__[: source.__mro__.index(DataLoader)]):
-        for name, written in cls.__dict__.get("__annotations__", {}).items():
+        for name, written in inspect.get_annotations(cls).items():
             annotation = _evaluated(name, written, cls)
             if typing.get_origin(annotation) is not typing.ClassVar and not hasattr(DataLoader, name):
                 yield name, (annotation, hasattr(source, name))
@@ -148,14 +154,16 @@ def _evaluated(name: str, annotation: Any, cls: type) -> Any:
 def _conforming(value: Any, annotation: Any) -> Any:
     """The value itself if it is of the declared type, else what Pydantic makes of it ("7" for an int)."""
     try:
-        adapter: TypeAdapter[Any] = TypeAdapter(annotation, config=None if _has_config(annotation) else {"arbitrary_types_allowed": True})
+        adapter: TypeAdapter[Any] = TypeAdapter(
+            annotation, config=None if _has_config(annotation) else {"arbitrary_types_allowed": True}
+        )
     except PydanticUserError:  # a type that Pydantic cannot check
         return value
     try:
-        adapter.validate_python(value, strict=True)
+        checked = adapter.validate_python(value, strict=True)
     except ValidationError:
         return adapter.validate_python(value)
-    return value
+    return value if type(checked) is type(value) and checked == value else checked
 
 
 def _has_config(annotation: Any) -> bool:
@@ -200,7 +208,7 @@ class Loaders:
         source: Any = use.source
         params = self._params
         given: L | None = params.instances.get(source)
-        if given is None and not isinstance(source, type) and isinstance(source, DataLoader):
+        if given is None and _is_loader(source):
             given = source
         if given is None and params.registry is not None:
             given = params.registry.find(use.source)
@@ -251,7 +259,10 @@ def _request(loader: L, types: tuple[type, ...]) -> None:
     fields = {cls: list(_field_names(cls)) for cls in types}
     names = dict.fromkeys(name for cls in types for name in fields[cls])
     loader.requested = Requested(types, tuple(names))
-    query_meta = {"fields": list(names), "request_types": [{"name": cls, "fields": fields[cls]} for cls in types]}
+    query_meta = {
+        "fields": list(names),
+        "request_types": [{"name": cls, "fields": fields[cls]} for cls in types],
+    }
     setattr(loader, "_query_meta", query_meta)  # noqa: B010 - pydantic-resolve's name for it
 
 

@@ -125,7 +125,9 @@ def compile_plan(cls: type) -> Plan:
     filled = _compile_methods(plan, fields)
     _compile_loads(plan, fields, filled)
     plan.children = tuple(
-        child for name, declared in fields.items() if name not in filled and _may_hold_nodes(child := _child(name, declared))
+        child
+        for name, declared in fields.items()
+        if name not in filled and _may_hold_nodes(child := _child(name, declared))
     )
     plan.exposes = tuple(_exposes(plan, fields))
     plan.sends = tuple(_sends(plan, fields))
@@ -205,7 +207,10 @@ def _compile_method(plan: Plan, name: str, function: Callable[..., Any], is_post
             collectors.append((parameter.name, parameter.default))
         elif parameter.name in ("context", "parent", "ancestor_context"):
             special.add(parameter.name)
-        elif parameter.default is parameter.empty and parameter.kind.name not in ("VAR_POSITIONAL", "VAR_KEYWORD"):
+        elif parameter.default is parameter.empty and parameter.kind.name not in (
+            "VAR_POSITIONAL",
+            "VAR_KEYWORD",
+        ):
             plan.problems.append(
                 f"{plan.cls.__qualname__}.{name} takes {parameter.name!r}, which nobody provides: use context, parent, "
                 f"ancestor_context, LoaderDepend(...), Collector(...) or a default"
@@ -243,16 +248,23 @@ def _compile_loads(plan: Plan, fields: Mapping[str, FieldType], filled: set[str]
             if isinstance(marker, Load):
                 if name in filled:
                     plan.problems.append(
-                        f"{plan.cls.__qualname__}.{name} is filled twice: by Load and by resolve_{name}, or by two Loads"
+                        f"{plan.cls.__qualname__}.{name} is filled twice: by Load and resolve_{name}, or by two Loads"
                     )
                 filled.add(name)
                 loads[name] = marker
     posted = {step.child.name for step in plan.posts}
-    for name, marker in loads.items():
-        plan.problems.extend(_problems_of_key(f"{plan.cls.__qualname__}.{name}", name, loads, fields, posted - filled))
+    for name in loads:
+        plan.problems.extend(
+            _problems_of_key(f"{plan.cls.__qualname__}.{name}", name, loads, fields, posted - filled)
+        )
     plan.steps = (
         *(
-            Step(_child(name, fields[name]), (load.loader,), load=load, after=load.by if load.by in filled else None)
+            Step(
+                _child(name, fields[name]),
+                (load.loader,),
+                load=load,
+                after=load.by if load.by in filled else None,
+            )
             for name, load in loads.items()
         ),
         *plan.steps,
@@ -299,4 +311,6 @@ def _names(names: Any) -> tuple[str, ...]:
 
 def _check_field(plan: Plan, marker: str, name: str, fields: Mapping[str, FieldType]) -> None:
     if name not in fields:
-        plan.problems.append(f"{plan.cls.__qualname__}.{marker} names no field: {name!r} ({hint(name, fields)})")
+        plan.problems.append(
+            f"{plan.cls.__qualname__}.{marker} names no field: {name!r} ({hint(name, fields)})"
+        )

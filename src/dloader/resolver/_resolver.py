@@ -79,8 +79,8 @@ class Resolver:
         """Make a resolver.
 
         Args:
-            loader_params: For each loader class, the values of its parameters (annotated class attributes); checked against
-                the annotations.
+            loader_params: For each loader class, the values of its parameters (annotated class attributes), which
+                are checked against the annotations.
             global_loader_param: Values for every loader that has a parameter of that name.
             loader_instances: For loader classes or functions, loaders to use instead of new ones, primed say.
             context: What methods that take ``context`` get.
@@ -124,7 +124,9 @@ class Resolver:
         if tree is None:
             return tree
         outlooks = self._accept(*self._declared, *_root_classes(tree))
-        loaders = Loaders(self._params, [use for outlook in outlooks for use in outlook.uses], self._instruments)
+        loaders = Loaders(
+            self._params, [use for outlook in outlooks for use in outlook.uses], self._instruments
+        )
         self.loader_instance_cache = loaders.instances
 
         def admit(kind: type) -> Outlook | None:
@@ -162,7 +164,7 @@ class Resolver:
 
 def _root_classes(tree: object) -> list[type]:
     items, _, _ = flatten([tree], [0])
-    kinds = list(dict.fromkeys(type(item) for item in items if item is not None))
+    kinds: list[type[Any]] = list(dict.fromkeys(item.__class__ for item in items if item is not None))
     classes = [kind for kind in kinds if is_node_class(kind)]
     if kinds and not classes:
         raise OptionError(

@@ -91,11 +91,11 @@ class SharedNodes:
             if owner in new:
                 new[owner].append(replaced.get(index, items[index]))
         for owner, found in new.items():
-            node, rest = frame.nodes[owner], iter(found)
-            write([node], [rebuild(getattr(node, name), lambda _, rest=rest: next(rest))])
+            node = frame.nodes[owner]
+            write([node], [rebuild(getattr(node, name), iter(found))])
 
     def untie(self) -> Sequence[Frame]:
-        """The frames that can go on when nothing else is left to be done: nodes that share nodes wait for each other."""
+        """The frames that can go on when all that is left is nodes that wait for each other."""
         return untie(dict.fromkeys(self._visits.values())) if self._is_tied else ()
 
     def _copy(self, node: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 import types
@@ -12,7 +13,16 @@ from typing import Annotated, Any, Literal, NewType, TypeVar, get_args, get_orig
 from pydantic import BaseModel, PydanticUserError, RootModel
 from typing_extensions import TypeAliasType  # comes with Pydantic
 
-__all__ = ("FieldType", "classes_in", "field_types", "functions_of", "is_node_class", "subclasses", "type_hints")
+__all__ = (
+    "FieldType",
+    "classes_in",
+    "field_types",
+    "functions_of",
+    "is_node_class",
+    "subclasses",
+    "type_hints",
+)
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class FieldType:
@@ -39,7 +49,9 @@ def field_types(cls: type[Any]) -> dict[str, FieldType]:
                 cls.model_rebuild()
             except PydanticUserError as error:
                 raise NameError(str(error)) from error
-        return {name: FieldType(info.annotation, tuple(info.metadata)) for name, info in cls.model_fields.items()}
+        return {
+            name: FieldType(info.annotation, tuple(info.metadata)) for name, info in cls.model_fields.items()
+        }
     declared: Any = cls
     hints = typing.get_type_hints(declared, include_extras=True)
     return {field.name: _split(hints[field.name]) for field in dataclasses.fields(declared)}
@@ -54,8 +66,8 @@ def _split(annotation: Any) -> FieldType:
 def classes_in(annotation: Any) -> tuple[tuple[type, ...], bool]:
     """The node classes that a type names, and whether it may hold others too.
 
-    It may where it names a type variable, a protocol, a named tuple or ``BaseModel``. ``Any`` and ``object`` are taken at their
-    word: whoever says no more of a field does not ask for it to be walked.
+    It may where it names a type variable, a protocol, a named tuple or ``BaseModel``. ``Any`` and ``object`` are
+    taken at their word: whoever says no more of a field does not ask for it to be walked.
     """
     found: dict[type, None] = {}
     unknown = False
@@ -134,8 +146,6 @@ def type_hints(function: Callable[..., Any], cls: type) -> dict[str, Any]:
     hints: dict[str, Any] = {}
     for name, annotation in function.__annotations__.items():
         probe = types.SimpleNamespace(__annotations__={name: annotation}, __globals__=function.__globals__)
-        try:
+        with contextlib.suppress(Exception):  # a name under TYPE_CHECKING, say: no marker is in it
             hints.update(typing.get_type_hints(probe, function.__globals__, namespace, include_extras=True))
-        except Exception:  # a name under TYPE_CHECKING, say: no marker is in it
-            continue
     return hints

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set as AbstractSet
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set as AbstractSet
 from itertools import chain
 from typing import Any, cast
 
@@ -23,7 +23,9 @@ def is_container(kind: type[Any]) -> bool:
     return issubclass(kind, (Sequence, Mapping, AbstractSet))
 
 
-def flatten(values: Sequence[Any], owners: Sequence[int]) -> tuple[Sequence[Any], Sequence[int], list[set[Any]]]:
+def flatten(
+    values: Sequence[Any], owners: Sequence[int]
+) -> tuple[Sequence[Any], Sequence[int], list[set[Any]]]:
     """Look into containers until there are none.
 
     Args:
@@ -64,17 +66,21 @@ def _is_mapping(value: Any) -> bool:
     return isinstance(value, Mapping)
 
 
-def rebuild(value: Any, replace: Callable[[Any], Any]) -> Any:
-    """A copy of a value's containers, its items replaced in the order in which `flatten` finds them."""
-    kind = cast(Any, type(value))
+def rebuild(value: Any, items: Iterator[Any]) -> Any:
+    """A copy of a value's containers with other items, in the order in which `flatten` finds them."""
+    kind: Any = cast(Any, type(value))
     if not is_container(kind):
-        return replace(value)
+        return next(items)
     if _is_mapping(value):
-        return {key: rebuild(item, replace) for key, item in value.items()}
-    items = [rebuild(item, replace) for item in value]
+        return {key: rebuild(item, items) for key, item in value.items()}
+    rebuilt = [rebuild(item, items) for item in value]
     if hasattr(kind, "_make"):
-        return kind._make(items)
-    return kind(items) if kind in (tuple, set, frozenset) else items
+        return kind._make(rebuilt)
+    return kind(rebuilt) if _is_rebuildable(kind) else rebuilt
+
+
+def _is_rebuildable(kind: Any) -> bool:
+    return kind in (tuple, set, frozenset)
 
 
 def locate(value: Any, node: object) -> str | None:
