@@ -75,7 +75,10 @@ def posting_tree(lib: Library) -> Any:
     Offices, Members, _, _ = loaders(lib)
 
     @publish
-    class PostingMember(Member):
+    class PostingMember(BaseModel):  # no subclass of Member, which would then have to be visited
+        id: int
+        office_id: int
+        name: str
         label: str = ""
 
         def post_label(self):
