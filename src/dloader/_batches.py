@@ -235,8 +235,7 @@ class Batches(Generic[K, V]):
 
     def closed(self, batch: Batch[K, V]) -> None:
         """Queue a batch that takes no more keys."""
-        if self.open is batch:
-            self.open = None
+        self.open = None
         (self._ahead if batch.awaited_by else self._ready).append(batch)
 
     def start_ready(self) -> None:

@@ -96,11 +96,10 @@ class Many(asyncio.Future[list[V]]):
 
     def fail(self, error: Exception) -> None:
         """Fail as a whole, with an exception like `error`, and leave the batches that are still out."""
-        if not self.done():
-            if self.shares:
-                self.__class__ = cast(type[Self], UnseenMany)
-            self.set_exception(own(error))
-            self._leave()
+        if self.shares:
+            self.__class__ = cast(type[Self], UnseenMany)
+        self.set_exception(own(error))
+        self._leave()
 
     def _leave(self) -> None:
         for share in self.shares:

@@ -40,7 +40,9 @@ class OpenBatch(Protocol):
 class Dispatch(Protocol):
     """What ``dispatch=`` accepts: any callable that takes the batch that has just opened."""
 
-    def __call__(self, batch: OpenBatch, /) -> object: ...
+    def __call__(self, batch: OpenBatch, /) -> object:
+        """See to it that ``batch.close()`` is called sooner or later; what is returned does not matter."""
+        ...
 
 
 class settle:  # noqa: N801 - reads as a verb: dispatch=settle()

@@ -65,7 +65,9 @@ BatchFunction: TypeAlias = Callable[[list[K]], Awaitable[BatchResult[K, V]]]
 class LoadFunction(Protocol[K, V_co]):
     """A batch function: gets a list of keys of its own, returns one result or exception per key."""
 
-    def __call__(self, keys: list[K], /) -> Awaitable[BatchResult[K, V_co]]: ...
+    def __call__(self, keys: list[K], /) -> Awaitable[BatchResult[K, V_co]]:
+        """Load `keys`, each of which is there once."""
+        ...
 
 
 class DataLoader(Generic[K, V]):

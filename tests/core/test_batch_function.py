@@ -191,6 +191,32 @@ class TestWhateverItDoes:
         finally:
             loop.close()
 
+    def test_batches_behind_one_that_raised_an_exit_start_when_the_loop_runs_on(self, kind):
+        """Their callers may still be there."""
+        from loops import new_loop
+
+        loop = new_loop(kind)
+        loop.set_exception_handler(lambda loop, context: None)
+
+        async def load(keys):
+            if keys == [1]:
+                raise KeyboardInterrupt
+            return keys
+
+        async def callers():
+            return await asyncio.gather(*map(loader.load, [1, 2, 3]), return_exceptions=True)
+
+        try:
+            loader = DataLoader(load, 1)
+            task = loop.create_task(callers())
+            with pytest.raises(KeyboardInterrupt):
+                loop.run_until_complete(task)
+            one, two, three = loop.run_until_complete(task)
+            assert isinstance(one, BatchAbortedError)
+            assert (two, three) == (2, 3)
+        finally:
+            loop.close()
+
     def test_an_exception_of_one_key_is_raised_to_the_callers_of_that_key(self, run):
         """The others get their values."""
 
@@ -445,6 +471,26 @@ class TestLoadsOfItsOwn:
             loader = DataLoader(load, max_concurrency=limit)
             assert await loader.load(4) == 10
             assert calls == [[4], [3], [2], [1], [0]]
+
+        run(law)
+
+    def test_nested_batches_keep_to_max_concurrency_among_themselves(self, run):
+        """The batch that waits does not count; one session never runs two statements at once."""
+
+        async def law():
+            async def load(keys):
+                nonlocal reading
+                if keys == [0]:
+                    return [sum(await loader.load_many([1, 2, 3]))]
+                reading += 1
+                assert reading == 1
+                await turns(2)
+                reading -= 1
+                return keys
+
+            reading = 0
+            loader = DataLoader(load, 1, max_concurrency=1)
+            assert await asyncio.gather(loader.load(0), loader.load(4)) == [6, 4]
 
         run(law)
 

@@ -180,6 +180,13 @@ class TestOptions:
             asyncio.run(DataLoader(load_users).batch_load_fn([1]))
 
 
+class TestDefault:
+    def test_no_default_shows_as_three_dots(self):
+        """None is a default like any other."""
+        assert repr(DataLoader(load_users).default) == "..."
+        assert DataLoader(load_users, default=None).default is None
+
+
 class TestNames:
     @pytest.mark.parametrize(
         ("make", "name"),
