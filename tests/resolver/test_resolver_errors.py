@@ -214,6 +214,20 @@ class TestPaths:
         assert f"while resolving Top[1].middle.leaves['eu'][{index}].{label}" in notes_of(error), field
         assert (f"with loader '{loader}'" in notes_of(error)) == (loader is not None)
 
+    def test_the_path_leads_through_nested_containers(self, run):
+        """Each with its index or key."""
+
+        class Holder(BaseModel):
+            leaves: list[dict[str, tuple[SyncLeaf, ...]]]
+
+        async def law():
+            leaves = [{"a": (SyncLeaf(id=1),), "b": ()}, {"a": (), "b": (SyncLeaf(id=2), SyncLeaf(id=3))}]
+            with pytest.raises(Boom) as caught:
+                await Resolver().resolve({"x": [Holder(leaves=[])], "y": [Holder(leaves=leaves)]})
+            assert notes_of(caught.value) == "while resolving Holder['y'][0].leaves[1]['b'][1].name"
+
+        run(law)
+
     def test_a_chained_error_keeps_its_cause(self, run):
         """`raise ... from ...` in a method or batch function is not cut off."""
 
@@ -452,6 +466,30 @@ class TestStopping:
                     with pytest.raises(Boom) as caught:
                         await Resolver().resolve([kind(id=n) for n in range(1, 7)])
                     assert f"{kind.__name__}[2].value with loader 'Chunks'" in notes_of(caught.value)
+
+        run(law)
+
+    def test_chunks_that_fail_together_are_one_failure(self, run):
+        """The first one is raised; nothing is reported of the others."""
+
+        class Chunks(DataLoader):
+            max_batch_size = 1
+
+            async def batch_load_fn(self, keys):
+                await turns(3)
+                boom()
+
+        class Node(BaseModel):
+            id: int
+            value: int = 0
+            other: Annotated[int, Load(Chunks, by="id")] = 0
+
+            def resolve_value(self, loader=LoaderDepend(Chunks)):
+                return loader.load(-self.id)
+
+        async def law():
+            with pytest.raises(Boom):
+                await Resolver().resolve([Node(id=n) for n in range(1, 5)])
 
         run(law)
 

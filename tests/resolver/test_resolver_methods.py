@@ -187,6 +187,43 @@ class TestReturnValues:
         assert [node.values for node in run(law)] == [[2, 4], [], [4, 6]]
         assert source.calls == [[1, 2, 3]]
 
+    def test_a_load_that_is_done_already(self, run):
+        """A method that awaits its load and returns the future all the same."""
+        source = Source(str)
+
+        class Node(BaseModel):
+            id: int
+            name: str = ""
+
+            async def resolve_name(self, loader=LoaderDepend(source)):
+                future = loader.load(self.id)
+                await future
+                return future
+
+        async def law():
+            return await Resolver().resolve([Node(id=1), Node(id=2)])
+
+        assert [node.name for node in run(law)] == ["1", "2"]
+
+    def test_a_loader_with_a_load_many_of_its_own(self, run):
+        """`Load` asks it for one key at a time."""
+
+        class Own(DataLoader):
+            async def load_many(self, keys):
+                raise AssertionError("never called")
+
+            async def batch_load_fn(self, keys):
+                return [str(key) for key in keys]
+
+        class Node(BaseModel):
+            id: int
+            name: Annotated[str, Load(Own, by="id")] = ""
+
+        async def law():
+            return await Resolver().resolve([Node(id=1), Node(id=2)])
+
+        assert [node.name for node in run(law)] == ["1", "2"]
+
     def test_a_method_may_load_for_some_nodes_only(self, run):
         """And return what it has for others."""
         source = Source(str)

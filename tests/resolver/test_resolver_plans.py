@@ -1,5 +1,7 @@
 """Mistakes in models and arguments are found before anything is loaded, all of them; and what loaders are told."""
 
+import importlib.util
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -7,6 +9,7 @@ import pytest
 from pydantic import BaseModel
 from resolving import Source
 
+import dloader.resolver
 from dloader import DataLoader, Instrument, LoaderParamError, LoaderRegistry, OptionError, PlanError
 from dloader.resolver import (
     Collector,
@@ -475,3 +478,11 @@ def test_exposed_and_sent_markers_are_values():
     """Equal when they say the same."""
     assert ExposeAs("x") == ExposeAs("x")
     assert SendTo(("a", "b")) == SendTo(("a", "b"))
+
+
+def test_without_pydantic_the_import_tells_the_cure(monkeypatch):
+    """The extra's name is in the message."""
+    monkeypatch.setitem(sys.modules, "pydantic", None)
+    spec = importlib.util.spec_from_file_location("without_pydantic", dloader.resolver.__file__)
+    with pytest.raises(ModuleNotFoundError, match=r'pip install "dloader\[resolver\]"'):
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))

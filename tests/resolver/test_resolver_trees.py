@@ -519,11 +519,29 @@ class TestSharing:
             def post_total(self):
                 return sum(node.total for node in self.nodes)
 
+        class Higher(BaseModel):
+            top: Top
+            total: int = 0
+
+            def post_total(self):
+                return self.top.total
+
         async def law():
+            e = Node(id=5)
             d = Node(id=4)
             c = Node(id=3, below=[d])
             b = Node(id=2, below=[d, c])
             a = Node.model_construct(id=1, below=[c, b], total=0, name="")
+            between = Node.model_construct(id=6, below=[a], total=0, name="")
+            around = Node.model_construct(id=7, below=[between, e, e], total=0, name="")
+            await Resolver().resolve([around, a, Higher.model_construct(top=Top.model_construct(nodes=[e], total=0))][::order])
+            assert (around.total, between.total, e.total) == (11, 8, 1)
+            higher = Higher.model_construct(top=Top.model_construct(nodes=[around, a, b], total=0), total=0)
+            for node in (a, b, c, d, between, around):
+                node.total = 0
+            await Resolver().resolve(higher)
+            assert (higher.total, around.total) == (11 + 7 + 4, 11)
+            source.calls.clear()
             for root in ([a, b, c, d], [Top.model_construct(nodes=[a, b, c, d], total=0)]):
                 for node in (a, b, c, d):
                     node.total = 0

@@ -24,6 +24,7 @@ from pydantic import (
 )
 from resolving import Source
 
+from dloader import PlanError
 from dloader.resolver import Load, Resolver, mapper
 
 T = TypeVar("T")
@@ -462,17 +463,23 @@ class TestWriting:
         assert [node.value for node in run(law)] == [20, 20]
 
     def test_forward_references_are_completed(self, run):
-        """A class whose type was not known when it was made."""
+        """A class whose type was not known when it was made; one that never can be is a mistake of the plan."""
 
         class Node(BaseModel):
-            below: Optional["Later"] = None  # noqa: F821
+            below: "list[Later]" = []  # noqa: F821
             seen: bool = False
 
             def resolve_seen(self):
                 return True
 
-        async def unknown():
-            with pytest.raises(TypeError, match="a type cannot be evaluated"):
-                await Resolver().resolve(Node.model_construct())
+        async def law():
+            for later in (None, type("Later", (), {})):
+                if later is not None:
+                    monkeypatch.setitem(globals(), "Later", later)
+                with pytest.raises(PlanError, match="a type cannot be evaluated"):
+                    await Resolver().resolve(Node.model_construct())
+            monkeypatch.setitem(globals(), "Later", type("Later", (BaseModel,), {}))
+            assert (await Resolver().resolve(Node.model_construct())).seen
 
-        run(unknown)
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            run(law)

@@ -84,10 +84,9 @@ class Engine:
                 if not self._ready:
                     return
                 continue
-            if self._failure is None and not self._ready:
-                self._wake = self._loop.create_future()
-                await self._wake
-                self._wake = None
+            self._wake = self._loop.create_future()
+            await self._wake
+            self._wake = None
             if self._failure is not None:
                 raise self._failure
 
@@ -463,11 +462,10 @@ class Engine:
             self._running.add(column)
             index, failed = _first_failure(values)
         try:
-            failed.result()
+            return cast(list[Any], failed.result())  # raises
         except BaseException as error:
             self._note(error, column, index)
             raise
-        raise AssertionError(failed)
 
     def _complete(self, column: Column) -> None:
         """Convert the values of a column, write them, and start the nodes among them."""

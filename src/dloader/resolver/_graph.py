@@ -112,6 +112,12 @@ class Graph:
                 del self._plans[cls]
             self._temporary = set()
 
+    def forget_mistaken(self) -> None:
+        """Compile classes with mistakes again when they are next used: a missing type may exist by then."""
+        self._plans = {cls: plan for cls, plan in self._plans.items() if not plan.problems}
+        self._temporary &= self._plans.keys()
+        self._forget_outlooks()
+
     def _forget_outlooks(self) -> None:
         self._outlooks, self._levels = {}, []
 

@@ -20,7 +20,9 @@ T = TypeVar("T")
 
 
 class _Resolve(Protocol):
-    def __call__(self, tree: T, /) -> Coroutine[Any, Any, T]: ...
+    def __call__(self, tree: T, /) -> Coroutine[Any, Any, T]:
+        """See `Resolver.resolve`."""
+        ...
 
 
 class _OnClassToo:
@@ -147,6 +149,7 @@ class Resolver:
         if new:
             problems = dict.fromkeys(problem for outlook in new for problem in self._problems(outlook))
             if problems:
+                graph.forget_mistaken()
                 raise PlanError(list(problems))
             self._accepted.update((outlook.plan.cls, outlook) for outlook in new)
         return outlooks
