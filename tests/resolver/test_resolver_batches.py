@@ -242,6 +242,37 @@ class TestMeeting:
         assert [sorted(call) for call in met.calls] == [[1, 2]]
         assert [sorted(call) for call in extra.calls] == [[1, 2]]
 
+    def test_branches_meet_levels_further_down(self, run):
+        """What a slow field leads to is known before it is there."""
+        gate = asyncio.Event()
+        slowly, met = Source(lambda key: {"leaf": {"id": key}}, "slowly", gate=gate), Source(str, "met")
+
+        class Leaf(BaseModel):
+            id: int
+            name: Annotated[str, Load(met, by="id")] = ""
+
+        class Middle(BaseModel):
+            leaf: Leaf
+
+        class Slow(BaseModel):
+            id: int = 1
+            middle: Annotated[Middle | None, Load(slowly, by="id")] = None
+
+        class Fast(BaseModel):
+            middle: Middle
+
+        async def law():
+            tree = [Slow(), Fast(middle={"leaf": {"id": 2}})]
+            task = asyncio.ensure_future(Resolver().resolve(tree))
+            await turns(20)
+            assert slowly.running
+            assert met.calls == []
+            gate.set()
+            await task
+
+        run(law)
+        assert [sorted(call) for call in met.calls] == [[1, 2]]
+
     def test_a_slow_field_of_no_concern_delays_no_meeting(self, run):
         """It leads to no node that uses the loader."""
         gate = asyncio.Event()

@@ -108,19 +108,22 @@ class TestClasses:
 
     @pytest.mark.parametrize("make", [simple, recursive, generic, validated, subclass, data])
     def test_classes_made_at_run_time_are_freed(self, run, make):
-        """After one collection, also when another resolve has come in between."""
+        """By as many collections as without a resolver: one, or two where Pydantic's own caches hold them."""
 
-        async def law():
+        async def law(resolving):
             cls, tree = make()
-            await Resolver().resolve(tree)
-            await Resolver().resolve(Base())
+            if resolving:
+                await Resolver().resolve(tree)
+                await Resolver().resolve(Base())
             return weakref.ref(cls)
 
-        reference = run(law)
-        gc.collect()
-        if make is generic and reference() is not None:
-            gc.collect()  # Pydantic's own cache of generic classes takes two collections, without a resolver too
-        assert reference() is None
+        def collections(reference):
+            return next((count for count in range(1, 4) if gc.collect() >= 0 and reference() is None), None)
+
+        alone = collections(run(law, False))
+        if alone is None:
+            pytest.skip("this Pydantic never frees such a class")
+        assert (collections(run(law, True)) or 9) <= alone
 
     def test_a_collection_during_a_resolve_harms_nothing(self, run):
         """Plans in use go on, and are compiled again for what comes later."""
