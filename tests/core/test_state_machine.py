@@ -424,7 +424,8 @@ class LoaderMachine(RuleBasedStateMachine):
 
     LOAD = st.tuples(st.just("load"), KEYS)
     LOAD_MANY = st.tuples(st.just("load_many"), st.lists(KEYS, max_size=6), st.booleans())
-    CANCEL = st.tuples(st.just("cancel"), st.integers(0, 100))
+    CANCEL = st.tuples(st.just("cancel"), st.integers(-6, 6))
+    """Mostly one of those who came last: they are still waiting."""
     PRIME = st.tuples(st.just("prime"), KEYS, st.sampled_from(["primed", None, Boom]))
     CLEAR = st.tuples(st.just("clear"), KEYS)
     CLEAR_ALL = st.tuples(st.just("clear_all"))
@@ -457,6 +458,18 @@ class LoaderMachine(RuleBasedStateMachine):
         """A batch function returns or raises, in any order."""
         self.now(operation)
         self.turn(more)
+
+    @rule(
+        before=st.lists(st.one_of(LOAD, LOAD, LOAD_MANY, CANCEL, PRIME, CLEAR), min_size=1, max_size=6),
+        meanwhile=st.lists(st.one_of(LOAD, LOAD_MANY, CANCEL, PRIME, CLEAR), max_size=3),
+        outcome=OUTCOMES,
+    )
+    def one_batch(self, before, meanwhile, outcome):
+        """With nothing cached callers come and go, their batch runs, others come and go, the batch ends."""
+        self.now(("clear_all",), *before, ("dispatch",))
+        self.turn(3)
+        self.now(*meanwhile, ("end", len(self.runs) - 1, outcome))
+        self.turn(1)
 
     @rule(number=st.integers(1, 3))
     def turn(self, number):
@@ -515,6 +528,7 @@ class LoaderMachine(RuleBasedStateMachine):
         try:
             self.loop.run_until_complete(self.end())
             self.everybody_has_what_the_model_says()
+            self.cache_and_table_are_the_models()
             assert all(future.done() for future in self.futures)
             assert self.loader._batches.waiting == {}
             assert self.loader._batches.running == set()
