@@ -305,7 +305,7 @@ class TestMeeting:
     def test_posts_meet_at_their_depth_too(self, run):
         """The posts of a class whose subtree is slow, an async post below it, and a class without anything below."""
         gate = asyncio.Event()
-        slowly, posted = Source(str, "slowly", gate=gate), Source(str, "posted")
+        _slowly, posted = Source(str, "slowly", gate=gate), Source(str, "posted")
 
         class Slow(BaseModel):
             name: str = ""

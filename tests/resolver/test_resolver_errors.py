@@ -309,7 +309,9 @@ class TestPaths:
             for kind in (Declared, Called):
                 with pytest.raises(TypeError, match="cache_key_fn") as caught:
                     await Resolver().resolve(kind(id=[1]))
-                assert f"while resolving {kind.__name__}.name with loader 'failing_key'" in notes_of(caught.value)
+                assert f"while resolving {kind.__name__}.name with loader 'failing_key'" in notes_of(
+                    caught.value
+                )
 
         run(law)
 
@@ -328,7 +330,9 @@ class TestPaths:
             name: Annotated[str, Load(StatusLoader, by="id")] = ""
 
         async def law():
-            with pytest.raises(LoaderParamError, match=r"Node.name needs loader 'StatusLoader'.*'status', 'size'"):
+            with pytest.raises(
+                LoaderParamError, match=r"Node.name needs loader 'StatusLoader'.*'status', 'size'"
+            ):
                 await Resolver().resolve(Node(id=1))
 
         run(law)
@@ -337,7 +341,9 @@ class TestPaths:
 class TestStopping:
     """The first failure stops the siblings: nothing goes on behind the caller's back."""
 
-    @pytest.mark.parametrize("how", ["sync", "async", "late", "batch", "key", "chunk", "validator", "post", "two"])
+    @pytest.mark.parametrize(
+        "how", ["sync", "async", "late", "batch", "key", "chunk", "validator", "post", "two"]
+    )
     def test_a_failing_branch_stops_the_slow_ones(self, run, how):
         """Their batches and tasks are cancelled before `resolve` raises, and nothing is reported afterwards."""
         never = asyncio.Event()
@@ -348,6 +354,7 @@ class TestStopping:
             if keys[0] == 1:
                 return [Boom(code=1)]
             await never.wait()
+            return None
 
         class Chunks(DataLoader):
             max_batch_size = 1
@@ -444,6 +451,7 @@ class TestStopping:
                     if 3 in keys:
                         return answer()
                     await never.wait()
+                    return None
 
             return Chunks
 

@@ -160,7 +160,15 @@ class TestReturnValues:
             async def resolve_other(self):
                 return make(self.kind)
 
-        kinds = ["value", "future", "done", "coroutine", "awaitable", "coroutine of a future", "awaitable of a coroutine"]
+        kinds = [
+            "value",
+            "future",
+            "done",
+            "coroutine",
+            "awaitable",
+            "coroutine of a future",
+            "awaitable of a coroutine",
+        ]
         kinds += ["task", "loader", "loaders"]
 
         async def law():
@@ -475,7 +483,9 @@ class TestArguments:
             slow: Annotated[str, Load(slowly, by="id")] = ""
 
         async def law():
-            return await Resolver().resolve([Parent(id=n, children={"x": (Child(), Child())}) for n in (1, 2)])
+            return await Resolver().resolve(
+                [Parent(id=n, children={"x": (Child(), Child())}) for n in (1, 2)]
+            )
 
         parents = run(law)
         names = [child.name for parent in parents for child in parent.children["x"]]
@@ -599,7 +609,9 @@ class TestRoots:
 
         run(law)
 
-    @pytest.mark.parametrize("root", [{"id": 1}, [{"id": 1}], 5, "text", object(), [1, 2]], ids=lambda root: type(root).__name__)
+    @pytest.mark.parametrize(
+        "root", [{"id": 1}, [{"id": 1}], 5, "text", object(), [1, 2]], ids=lambda root: type(root).__name__
+    )
     def test_raw_data_is_refused(self, run, root):
         """With a message that tells the cure."""
 

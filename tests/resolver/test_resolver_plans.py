@@ -90,7 +90,9 @@ class TestMistakes:
 
     def test_they_are_reported_together(self, run):
         """Those of the classes below too, before any batch runs."""
-        problems = problems_of(run, [Wrong()], loader_params={source: {"size": 1}}, global_loader_param={"x": 1})
+        problems = problems_of(
+            run, [Wrong()], loader_params={source: {"size": 1}}, global_loader_param={"x": 1}
+        )
         wanted = [
             "Wrong.resolve_ofices fills no field: there is no field 'ofices' (did you mean 'offices'?)",
             "Wrong.owner: Load(by='owner_di') names no field (did you mean 'owner_id'?)",
@@ -206,9 +208,17 @@ class TestParameters:
     @pytest.mark.parametrize(
         ("params", "common", "text"),
         [
-            ({Filtered: {"status": "oepn"}}, None, "Filtered.status cannot be 'oepn': Input should be 'open' or 'closed'"),
+            (
+                {Filtered: {"status": "oepn"}},
+                None,
+                "Filtered.status cannot be 'oepn': Input should be 'open' or 'closed'",
+            ),
             (None, {"size": "many"}, "Filtered.size cannot be 'many'"),
-            ({Filtered: {"statsu": "open"}}, None, "Filtered has no parameter 'statsu' (did you mean 'status'?)"),
+            (
+                {Filtered: {"statsu": "open"}},
+                None,
+                "Filtered has no parameter 'statsu' (did you mean 'status'?)",
+            ),
             ({Filtered: {"known": 4}}, None, "Filtered has no parameter 'known'"),
             ({Filtered: {"quoted": 4}}, None, "Filtered has no parameter 'quoted'"),
             ({Filtered: {"batch": False}}, None, "Filtered has no parameter 'batch'"),
@@ -412,7 +422,6 @@ class Wants(BaseModel):
     large: Annotated[list[Large] | None, Load(UserLoader, by="id")] = None
 
 
-
 class One(BaseModel):
     id: int = 1
     large: Annotated[Large | None, Load(UserLoader, by="id")] = None
@@ -438,7 +447,10 @@ class TestRequested:
             assert loader.requested.fields == ("id", "name")
             assert loader._query_meta == {
                 "fields": ["id", "name"],
-                "request_types": [{"name": Large, "fields": ["id", "name"]}, {"name": Small, "fields": ["id"]}],
+                "request_types": [
+                    {"name": Large, "fields": ["id", "name"]},
+                    {"name": Small, "fields": ["id"]},
+                ],
             }
             assert one.large.name == "id,name"
 

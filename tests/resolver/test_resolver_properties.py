@@ -153,7 +153,9 @@ def expected_plain(node: Plain) -> dict[str, Any]:
     return answer
 
 
-def expected_place(node: Place, parent: Place | None, above: str) -> tuple[dict[str, Any], list[str], list[Any]]:
+def expected_place(
+    node: Place, parent: Place | None, above: str
+) -> tuple[dict[str, Any], list[str], list[Any]]:
     """The node as it must become, and what it and those below send: each node before those below it."""
     place = f"{above}/{node.id}"
     sent_places: list[str] = []
@@ -197,10 +199,15 @@ def keys_after(number: int, size: int = 2) -> st.SearchStrategy[list[int]]:
 
 @st.composite
 def worlds(draw: Any) -> World:
-    keys = {name: {number: draw(keys_after(number)) for number in range(IDS)} for name in ("loaded", "awaited")}
+    keys = {
+        name: {number: draw(keys_after(number)) for number in range(IDS)} for name in ("loaded", "awaited")
+    }
     item_keys = {number: draw(st.sampled_from([None, 1, 2, 3])) for number in range(IDS)}
     rows: dict[str, dict[int, Any]] = {
-        name: {number: [{"id": key, "item_key": item_keys[key]} for key in found] for number, found in table.items()}
+        name: {
+            number: [{"id": key, "item_key": item_keys[key]} for key in found]
+            for number, found in table.items()
+        }
         for name, table in keys.items()
     }
     rows["label_key"] = {number: draw(st.sampled_from([None, 10, 11])) for number in range(1, 4)}

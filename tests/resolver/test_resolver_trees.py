@@ -4,7 +4,20 @@ import dataclasses
 import sys
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Generic, Literal, NamedTuple, NewType, Optional, Protocol, TypeVar, Union, runtime_checkable
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Generic,
+    Literal,
+    NamedTuple,
+    NewType,
+    Optional,
+    Protocol,
+    TypeVar,
+    Union,
+    runtime_checkable,
+)
 
 import pydantic
 import pytest
@@ -96,7 +109,7 @@ class Mixed(Outside, Item):
 
 
 Alias = TypeAliasType("Alias", list[Item] | None)
-Nested = TypeAliasType("Nested", Union[list["Nested"], Item])
+Nested = TypeAliasType("Nested", list["Nested"] | Item)
 GenericAlias = TypeAliasType("GenericAlias", list[T], type_params=(T,))
 New = NewType("New", Item)
 
@@ -111,11 +124,13 @@ class TestWalking:
     @pytest.mark.parametrize(
         ("annotation", "make", "find"),
         [
-            pytest.param(Item, lambda: item(), lambda v: [v], id="model"),
-            pytest.param(Optional[Item], lambda: item(), lambda v: [v], id="optional"),
-            pytest.param(Union[int, Item], lambda: item(), lambda v: [v], id="union"),
+            pytest.param(Item, item, lambda v: [v], id="model"),
+            pytest.param(Optional[Item], item, lambda v: [v], id="optional"),
+            pytest.param(Union[int, Item], item, lambda v: [v], id="union"),
             pytest.param(list[Item], lambda: [item(), item()], list, id="list"),
-            pytest.param(list[list[Item]], lambda: [[item()], [], [item()]], lambda v: [v[0][0], v[2][0]], id="lists"),
+            pytest.param(
+                list[list[Item]], lambda: [[item()], [], [item()]], lambda v: [v[0][0], v[2][0]], id="lists"
+            ),
             pytest.param(tuple[Item, ...], lambda: (item(), item()), list, id="tuple"),
             pytest.param(set[Item], lambda: {item()}, list, id="set"),
             pytest.param(frozenset[Item], lambda: frozenset({item()}), list, id="frozenset"),
@@ -123,22 +138,35 @@ class TestWalking:
             pytest.param(Mapping[str, list[Item]], lambda: {"a": [item()]}, lambda v: v["a"], id="mapping"),
             pytest.param(Sequence[Item], lambda: (item(),), list, id="sequence"),
             pytest.param(deque[Item], lambda: deque([item()]), list, id="deque"),
-            pytest.param(Pair, lambda: Pair(item(), [item()]), lambda v: [v.left, v.right[0]], id="named tuple"),
+            pytest.param(
+                Pair, lambda: Pair(item(), [item()]), lambda v: [v.left, v.right[0]], id="named tuple"
+            ),
             pytest.param(Plain, lambda: Plain(item()), lambda v: [v, v.item], id="dataclass"),
-            pytest.param(Frozen, lambda: Frozen(item()), lambda v: [v, v.item], id="frozen dataclass with slots"),
+            pytest.param(
+                Frozen, lambda: Frozen(item()), lambda v: [v, v.item], id="frozen dataclass with slots"
+            ),
             pytest.param(Checked, lambda: Checked(item()), lambda v: [v, v.item], id="pydantic dataclass"),
-            pytest.param(GenericPage[Item], lambda: GenericPage([item()]), lambda v: v.items, id="generic dataclass"),
-            pytest.param(GenericModel[Item], lambda: GenericModel[Item](items=[item()]), lambda v: v.items, id="generic"),
-            pytest.param(GenericModel, lambda: GenericModel(items=[item()]), lambda v: v.items, id="bare generic"),
+            pytest.param(
+                GenericPage[Item], lambda: GenericPage([item()]), lambda v: v.items, id="generic dataclass"
+            ),
+            pytest.param(
+                GenericModel[Item],
+                lambda: GenericModel[Item](items=[item()]),
+                lambda v: v.items,
+                id="generic",
+            ),
+            pytest.param(
+                GenericModel, lambda: GenericModel(items=[item()]), lambda v: v.items, id="bare generic"
+            ),
             pytest.param(Root, lambda: Root([item()]), lambda v: v.root, id="root model"),
             pytest.param(Alias, lambda: [item()], list, id="type alias"),
             pytest.param(Nested, lambda: [[item()], item()], lambda v: [v[0][0], v[1]], id="recursive alias"),
             pytest.param(GenericAlias[Item], lambda: [item()], list, id="generic alias"),
-            pytest.param(New, lambda: item(), lambda v: [v], id="new type"),
-            pytest.param(Annotated[Item, Field(title="x")], lambda: item(), lambda v: [v], id="annotated"),
-            pytest.param(HasSeen, lambda: item(), lambda v: [v], id="protocol"),
-            pytest.param(Outside, lambda: Mixed(), lambda v: [v], id="mixin"),
-            pytest.param(BaseModel, lambda: item(), lambda v: [v], id="any model"),
+            pytest.param(New, item, lambda v: [v], id="new type"),
+            pytest.param(Annotated[Item, Field(title="x")], item, lambda v: [v], id="annotated"),
+            pytest.param(HasSeen, item, lambda v: [v], id="protocol"),
+            pytest.param(Outside, Mixed, lambda v: [v], id="mixin"),
+            pytest.param(BaseModel, item, lambda v: [v], id="any model"),
         ],
     )
     def test_in_fields_of_every_type(self, run, annotation, make, find):
@@ -535,7 +563,9 @@ class TestSharing:
             a = Node.model_construct(id=1, below=[c, b], total=0, name="")
             between = Node.model_construct(id=6, below=[a], total=0, name="")
             around = Node.model_construct(id=7, below=[between, e, e], total=0, name="")
-            await Resolver().resolve([around, a, Higher.model_construct(top=Top.model_construct(nodes=[e], total=0))][::order])
+            await Resolver().resolve(
+                [around, a, Higher.model_construct(top=Top.model_construct(nodes=[e], total=0))][::order]
+            )
             assert (around.total, between.total, e.total) == (11, 8, 1)
             higher = Higher.model_construct(top=Top.model_construct(nodes=[around, a, b], total=0), total=0)
             for node in (a, b, c, d, between, around):
@@ -652,7 +682,9 @@ class TestSharing:
         async def law():
             shared = Shared()
             tree = [
-                Holder.model_construct(id=n, two=Two(shared, shared), bag=frozenset([shared]), queue=deque([shared]))
+                Holder.model_construct(
+                    id=n, two=Two(shared, shared), bag=frozenset([shared]), queue=deque([shared])
+                )
                 for n in (1, 2)
             ]
             await Resolver().resolve(tree)
@@ -861,7 +893,9 @@ class TestCollectors:
             def post_people(self, people=Collector("people"), names=Collector("names")):
                 return people.values() + names.values()
 
-            def post_default_handler(self, ids=Collector("all ids"), after=Collector("after"), no=Collector("nobody")):
+            def post_default_handler(
+                self, ids=Collector("all ids"), after=Collector("after"), no=Collector("nobody")
+            ):
                 self.seen = [ids.values(), after.values(), no.values()]
 
         async def law():

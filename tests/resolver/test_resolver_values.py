@@ -2,7 +2,7 @@
 
 import dataclasses
 from types import SimpleNamespace
-from typing import Annotated, Any, Generic, Literal, Optional, TypeVar, Union
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import pydantic
 import pytest
@@ -68,7 +68,7 @@ class Discriminated(BaseModel):
 
 class ByFunction(BaseModel):
     value: Annotated[
-        Union[Annotated[Cat, Tag("c")], Annotated[Dog, Tag("d")]],
+        Annotated[Cat, Tag("c")] | Annotated[Dog, Tag("d")],
         Discriminator(lambda value: "c" if "livesLeft" in value else "d"),
     ] = None
 
@@ -121,7 +121,9 @@ class Stripped(BaseModel):
 
 
 class Coerced(BaseModel):
-    model_config = ConfigDict(coerce_numbers_to_str=True, extra="forbid", validate_assignment=True, frozen=True)
+    model_config = ConfigDict(
+        coerce_numbers_to_str=True, extra="forbid", validate_assignment=True, frozen=True
+    )
 
     value: str = ""
 
@@ -151,7 +153,10 @@ CASES = [
     (Constrained, [5, "5", 0, 10, "x"]),
     (ConstrainedList, [["a"], ["a", "b", "c"], ["abc"], "no"]),
     (Aliased, [[{"livesLeft": 3}], [{"lives": 3}], [{"livesLeft": "x"}]]),
-    (Discriminated, [{"kind": "cat", "livesLeft": 3}, {"kind": "dog", "dogName": "x"}, {"kind": "cow"}, {}, None]),
+    (
+        Discriminated,
+        [{"kind": "cat", "livesLeft": 3}, {"kind": "dog", "dogName": "x"}, {"kind": "cow"}, {}, None],
+    ),
     (ByFunction, [{"livesLeft": 3}, {"name": "x"}, {}]),
     (Validated, [1, 1.5]),
     (Plainly, [1, "x"]),
@@ -173,7 +178,8 @@ class TestValidation:
     """A resolved value is what the class would make of it."""
 
     @pytest.mark.parametrize(
-        ("cls", "value"), [pytest.param(cls, value, id=f"{cls.__name__}-{value}") for cls, values in CASES for value in values]
+        ("cls", "value"),
+        [pytest.param(cls, value, id=f"{cls.__name__}-{value}") for cls, values in CASES for value in values],
     )
     def test_the_outcome_is_that_of_the_class(self, run, cls, value):
         """The same value, or an error with the same lines."""
@@ -213,7 +219,6 @@ class TestValidation:
     @pytest.mark.parametrize("kind", ["model", "dataclass"])
     def test_validators_may_look_at_the_other_fields(self, run, frozen, kind):
         """`info.data` holds them all; model validators do not run again."""
-
         ran = []
 
         if kind == "model":
@@ -225,7 +230,9 @@ class TestValidation:
                 last: int = 7
                 value: int = Field(0, alias="theValue")
                 after: Annotated[int, AfterValidator(lambda v, info: v + info.data["id"])] = 0
-                wrapped: Annotated[int, WrapValidator(lambda v, handler, info: handler(v) + info.data["last"])] = 0
+                wrapped: Annotated[
+                    int, WrapValidator(lambda v, handler, info: handler(v) + info.data["last"])
+                ] = 0
 
                 @field_validator("value")
                 @classmethod
@@ -257,7 +264,9 @@ class TestValidation:
                 last: int = 7
                 value: int = 0
                 after: Annotated[int, AfterValidator(lambda v, info: v + info.data["id"])] = 0
-                wrapped: Annotated[int, WrapValidator(lambda v, handler, info: handler(v) + info.data["last"])] = 0
+                wrapped: Annotated[
+                    int, WrapValidator(lambda v, handler, info: handler(v) + info.data["last"])
+                ] = 0
 
                 @field_validator("value")
                 @classmethod
@@ -277,7 +286,7 @@ class TestValidation:
 
             def make(id):
                 node = Node.__new__(Node)
-                for name, value in dict(id=id, last=7, value=0, after=0, wrapped=0).items():
+                for name, value in {"id": id, "last": 7, "value": 0, "after": 0, "wrapped": 0}.items():
                     object.__setattr__(node, name, value)
                 return node
 
@@ -447,6 +456,7 @@ class TestWriting:
 
     def test_resolve_and_post_may_fill_one_field(self, run):
         """The post has the last word; each has its own mapper."""
+
         class Node(BaseModel):
             value: int = 0
 
@@ -462,7 +472,9 @@ class TestWriting:
 
         assert [node.value for node in run(law)] == [20, 20]
 
-    @pytest.mark.parametrize("later", [type("Later", (BaseModel,), {}), type("Later", (), {})], ids=["model", "other"])
+    @pytest.mark.parametrize(
+        "later", [type("Later", (BaseModel,), {}), type("Later", (), {})], ids=["model", "other"]
+    )
     def test_forward_references_are_completed(self, run, later, monkeypatch):
         """A class whose type was not known when it was made; one that never can be is a mistake of the plan."""
 
