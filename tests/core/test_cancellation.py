@@ -176,6 +176,23 @@ class TestInFlight:
 
         run(law)
 
+    def test_a_key_that_was_joined_again_keeps_its_batch_running(self, run):
+        """It counts as wanted, whoever left before."""
+
+        async def law():
+            loader, recorder, gate = gated()
+            one, two = loader.load(1), loader.load(2)
+            await turns(8)
+            one.cancel()
+            again = loader.load(1)
+            two.cancel()
+            await turns(2)
+            assert recorder.cancelled == 0
+            gate.set()
+            assert await again == 10
+
+        run(law)
+
     def test_a_batch_cancelled_before_its_first_step_is_let_go_of(self, run):
         """Its coroutine never runs, and its place must not stay taken."""
 

@@ -38,7 +38,7 @@ class Slotted(Exception):
 
     __slots__ = ("code",)
 
-    def __init__(self, code):
+    def __init__(self, code=0):
         super().__init__()
         self.code = code
 

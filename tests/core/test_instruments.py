@@ -134,6 +134,19 @@ class TestInstruments:
 
         run(law)
 
+    def test_one_may_be_added_later(self, run):
+        """It sees what happens from then on."""
+
+        async def law():
+            log = Log()
+            loader = DataLoader(Recorder())
+            await loader.load(1)
+            loader.add_instrument(log)
+            await loader.load(2)
+            assert log.events[0] == ("opened", 2, ())
+
+        run(law)
+
     def test_a_batch_that_never_ran_is_not_said_to_have_started_or_ended(self, run):
         """It was opened, and everybody left."""
 
