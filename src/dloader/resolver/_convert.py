@@ -33,6 +33,9 @@ VALIDATORS: dict[str, Any] = {
     "plain": PlainValidator,
 }
 
+UNCACHED: list[str] = []
+"""Not hashable: keeps ``typing`` from caching an annotation, and with it the class whose validators it holds."""
+
 Converter = Callable[[Sequence[Any], list[Any]], list[Any]]
 """From nodes and the raw values for one of their fields to values of the field's type."""
 
@@ -56,7 +59,7 @@ def converter_of(cls: type, name: str) -> Converter:
     parts = (*metadata, *_decorated_validators(cls, name))
     if declared.annotation is Any and not parts:
         return lambda _nodes, values: values
-    kind: Any = Annotated[(declared.annotation, *parts, _Uncached())] if parts else declared.annotation
+    kind: Any = Annotated[(declared.annotation, *parts, UNCACHED)] if parts else declared.annotation
     config = _config_of(cls, f"{cls.__name__}.{name}")
     if any(map(_takes_info, parts)):
         return _among_others(cls, name, kind, config)
@@ -64,7 +67,8 @@ def converter_of(cls: type, name: str) -> Converter:
 
 
 def _in_bulk(kind: Any, config: ConfigDict) -> Converter:
-    column: TypeAdapter[list[Any]] = TypeAdapter(list[kind], config=config)
+    of_kind: Any = list
+    column: TypeAdapter[list[Any]] = TypeAdapter(of_kind[kind], config=config)
 
     def convert(_nodes: Sequence[Any], values: list[Any]) -> list[Any]:
         try:
@@ -115,12 +119,6 @@ def _among_others(cls: type, name: str, kind: Any, config: ConfigDict) -> Conver
         return [converted[name] for converted in convert(nodes, rows)]
 
     return convert_rows
-
-
-class _Uncached:
-    """Keeps ``typing`` from caching an annotation, and with it the class whose validators it holds."""
-
-    __hash__ = None  # type: ignore[assignment]
 
 
 def _declared(cls: type[Any], name: str) -> FieldType:
@@ -181,16 +179,13 @@ def mapper_of(rule: Any) -> Converter:
     return mapped
 
 
-def _items(value: list[Any]) -> list[Any]:
-    return value
-
-
 def _into(cls: type) -> Callable[[Any], Any]:
     adapter: TypeAdapter[Any] = TypeAdapter(cls)
 
     def convert(value: Any) -> Any:
-        if isinstance(value, list):
-            return [None if item is None else convert(item) for item in _items(value)]
+        kind: type[Any] = type(value)
+        if kind is list:
+            return [None if item is None else convert(item) for item in value]
         return adapter.validate_python(value, from_attributes=True)
 
     return convert
