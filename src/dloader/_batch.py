@@ -127,8 +127,8 @@ class Batch(Generic[K, V]):
         else:
             self._batches.waiting[cache_key] = Crowd(self, [entry, member])
 
-    def leave(self, member: Call[V] | Share[V], cache_key: Hashable) -> None:
-        """Forget that `member` waits for the key."""
+    def leave(self, cache_key: Hashable) -> None:
+        """Forget one of those who wait for the key."""
         if self.state is State.ENDED:
             return
         table = self._table_of(cache_key)
@@ -320,7 +320,9 @@ class Batch(Generic[K, V]):
             return
         self.error = self._explain(raised)
         if not self._batches.loader.closed:
-            message = f"Batch {self.number} of loader {self._batches.loader.name!r} failed after all its callers had left"
+            message = (
+                f"Batch {self.number} of loader {self.loader_name!r} failed after all its callers had left"
+            )
             self.loop.call_exception_handler({"message": message, "exception": self.error})
 
     def _explain(self, raised: BaseException) -> Exception:

@@ -37,7 +37,7 @@ class Call(asyncio.Future[V]):
         """Give up waiting: other callers of the key do not notice."""
         if not super().cancel(msg):
             return False
-        self.batch.leave(self, self.cache_key)
+        self.batch.leave(self.cache_key)
         return True
 
     def settle(self, value: V) -> None:
@@ -104,7 +104,7 @@ class Many(asyncio.Future[list[V]]):
     def _leave(self) -> None:
         for share in self.shares:
             for cache_key in share.cache_keys:
-                share.batch.leave(share, cache_key)
+                share.batch.leave(cache_key)
 
 
 class Share(Generic[V]):

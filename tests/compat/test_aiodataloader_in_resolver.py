@@ -31,7 +31,7 @@ class ByMethod(BaseModel):
     user_id: int
     user: User | None = None
 
-    def resolve_user(self, loader=LoaderDepend(UserLoader)):  # noqa: B008
+    def resolve_user(self, loader=LoaderDepend(UserLoader)):
         return loader.load(self.user_id)
 
 

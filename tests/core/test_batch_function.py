@@ -307,7 +307,7 @@ class TestWhatItMayBe:
 
             loader = {
                 "function": lambda: DataLoader(load),
-                "lambda": lambda: DataLoader(lambda keys: load(keys)),
+                "lambda": lambda: DataLoader(load),
                 "partial": lambda: DataLoader(partial(load, factor=10)),
                 "object": lambda: DataLoader(recorder),
                 "method": lambda: DataLoader(Method().load),
@@ -425,6 +425,7 @@ class TestLoadsOfItsOwn:
 
                 async with asyncio.TaskGroup() as group:
                     group.create_task(inner())
+                return None
 
             loader = DataLoader(load, name="users")
             error = (await asyncio.gather(loader.load(1), return_exceptions=True))[0]

@@ -336,7 +336,7 @@ class TestPrimeAndClear:
         """With the words that load has for it."""
         loader = DataLoader(Recorder(), name="users")
         for key in (None, [1]):
-            with pytest.raises(KeyTypeError, match="'users'.*cache_key_fn"):
+            with pytest.raises(KeyTypeError, match=r"'users'.*cache_key_fn"):
                 operation(loader, key)
 
     def test_it_needs_no_event_loop(self):
@@ -524,7 +524,7 @@ class TestCacheKeys:
         async def law():
             loader = DataLoader(Recorder(), name="users")
             for key in (None, [1], {}):
-                with pytest.raises(KeyTypeError, match="'users'.*cache_key_fn") as caught:
+                with pytest.raises(KeyTypeError, match=r"'users'.*cache_key_fn") as caught:
                     loader.load(key)
                 assert isinstance(caught.value, TypeError)
             assert not loader._batches.waiting

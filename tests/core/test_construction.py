@@ -28,7 +28,7 @@ class TestOptions:
     @pytest.mark.parametrize(
         ("make", "words"),
         [
-            pytest.param(lambda: DataLoader(), "no batch function", id="no function"),
+            pytest.param(DataLoader, "no batch function", id="no function"),
             pytest.param(
                 lambda: DataLoader(load_users, batch_load_fn=load_users), "two names", id="two functions"
             ),
@@ -195,7 +195,7 @@ class TestNames:
             (lambda: DataLoader(partial(load_users)), "load_users"),
             (lambda: DataLoader(Recorder()), "Recorder"),
             (lambda: DataLoader(partial(Recorder())), "Recorder"),
-            (lambda: Users(), "Users"),
+            (Users, "Users"),
             (lambda: Users(name="people"), "people"),
             (lambda: DataLoader(load_users, name="people"), "people"),
         ],

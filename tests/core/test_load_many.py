@@ -114,7 +114,7 @@ class TestLoadMany:
             for bad in ([1, None], [1, [2]], [1, {}]):
                 with pytest.raises(KeyTypeError, match="'users'"):
                     loader.load_many(bad)
-            with pytest.raises(KeyTypeError, match="'users'.*iterable"):
+            with pytest.raises(KeyTypeError, match=r"'users'.*iterable"):
                 loader.load_many(7)
             assert not loader._batches.waiting
             await turns(8)

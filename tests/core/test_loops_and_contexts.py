@@ -163,7 +163,7 @@ class TestForeignLoops:
             def elsewhere():
                 async def main():
                     for ask in (lambda: loader.load(2), lambda: loader.load_many([2])):
-                        with pytest.raises(WrongLoopError, match="'users'.*another event loop"):
+                        with pytest.raises(WrongLoopError, match=r"'users'.*another event loop"):
                             ask()
                     for end in (loader.shutdown, loader.aclose):
                         with pytest.raises(WrongLoopError, match="'users'"):

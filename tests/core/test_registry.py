@@ -1,6 +1,7 @@
 """LoaderRegistry: the loaders of one request."""
 
 import asyncio
+import contextlib
 
 import pytest
 from loops import Recorder, turns
@@ -86,10 +87,8 @@ class TestLoaderRegistry:
 
             async def stubborn(keys):
                 while not gate.is_set():
-                    try:
+                    with contextlib.suppress(asyncio.CancelledError):
                         await gate.wait()
-                    except asyncio.CancelledError:
-                        pass
                 return keys
 
             loaders = LoaderRegistry()

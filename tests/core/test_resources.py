@@ -120,8 +120,8 @@ class TestNothingLeaks:
             tasks: list = []
             loader = DataLoader(load)
             await loader.load(20)
-            while len(batches) < 21:
-                await asyncio.sleep(0)
+            await turns(21 * 8)
+            assert len(batches) == 21
             await asyncio.gather(*tasks)
             tasks.clear()
             await turns(2)

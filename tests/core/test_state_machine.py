@@ -222,9 +222,9 @@ class Model:
             return
         self.end(batch)
         for key, result in results.items():
-            if self.caches and key not in batch.outdated:
-                if not isinstance(result, type) or (self.cache_errors and not aborted):
-                    self.cache[key] = result
+            cacheable = not isinstance(result, type) or (self.cache_errors and not aborted)
+            if self.caches and cacheable and key not in batch.outdated:
+                self.cache[key] = result
         for number, caller in enumerate(self.callers):
             if caller["answer"] == "pending" and batch in caller["out"]:
                 mine = {key: results[key] for key, callers in batch.waiting.items() if number in callers}

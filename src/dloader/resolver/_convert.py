@@ -183,7 +183,7 @@ def _into(cls: type) -> Callable[[Any], Any]:
     adapter: TypeAdapter[Any] = TypeAdapter(cls)
 
     def convert(value: Any) -> Any:
-        kind: type[Any] = type(value)
+        kind = cast(Any, type(value))
         if kind is list:
             return [None if item is None else convert(item) for item in value]
         return adapter.validate_python(value, from_attributes=True)
