@@ -1,0 +1,338 @@
+"""The steps of one resolve at work: methods are called, keys loaded, values awaited, converted and written.
+
+A column is what one step gives for the nodes of a frame. It waits as a whole: for the batches that its loads are
+in, and for the tasks of ``async def`` methods, which are the only tasks that are made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import operator
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeGuard, cast
+
+from dloader._batch import Batch, State
+from dloader._callers import Call, Many
+from dloader._failure import note
+from dloader._loader import DataLoader
+from dloader._tasks import start_task
+from dloader.resolver._convert import FailedAt, converter_of, mapper_of, writer_of
+from dloader.resolver._frame import Column, Frame, path_of
+from dloader.resolver._graph import Use
+from dloader.resolver._params import Loaders
+from dloader.resolver._plan import Plan, Step
+
+__all__ = ("Columns",)
+
+batch_of = operator.attrgetter("batch")
+
+
+class Columns:
+    """Takes steps; lives as long as one resolve. A column is in `running` exactly while values of it are awaited."""
+
+    def __init__(
+        self,
+        root: object,
+        loaders: Loaders,
+        context: Mapping[str, Any] | None,
+        queue: Callable[[Callable[[Column], None], Column], None],
+        finished: Callable[[Column, Sequence[Any]], None],
+    ) -> None:
+        self._root = root
+        self._loaders = loaders
+        self._context = context
+        self._queue = queue
+        """Has an action done by the engine, in the task that awaits ``resolve``."""
+        self._finished = finished
+        """Told when the values of a column have been written."""
+        self._loop = asyncio.get_running_loop()
+        self.running: set[Column] = set()
+        self.failure: BaseException | None = None
+        """What a task raised; everything is then stopped."""
+
+    def begin(self, frame: Frame, step: Step) -> list[DataLoader[Any, Any]]:
+        """Call a step's method for all nodes, or load their keys; return the loaders to dispatch."""
+        if step.load is not None:
+            return self._load(frame, step, step.load.by)
+        loaders = [self._loaders.get(Use(source, frame.plan.cls, step)) for source in step.loaders]
+        column = Column(frame, step, range(len(frame.nodes)))
+        column.values = self._call(column, loaders)
+        self._receive(column)
+        return loaders
+
+    def _load(self, frame: Frame, step: Step, by: str) -> list[DataLoader[Any, Any]]:
+        """Load the keys in a field; a loader without keys is not made and needs no parameters."""
+        keys = [getattr(node, by) for node in frame.nodes]
+        positions: Sequence[int] = range(len(keys))
+        if any(key is None for key in keys):
+            positions = [index for index, key in enumerate(keys) if key is not None]
+            keys = [keys[index] for index in positions]
+        column = Column(frame, step, positions)
+        if not keys:
+            column.values = []
+            self._write(column)
+            return []
+        loader = self._loaders.get(Use(step.loaders[0], frame.plan.cls, step))
+        try:
+            if type(loader).load_many is DataLoader.load_many:
+                column.values = loader.load_many(keys)
+            else:  # a subclass whose future is of another kind, as that of compat.aiodataloader
+                column.values = [loader.load(key) for key in keys]
+        except Exception as error:
+            self.note(error, column, 0)
+            raise
+        self._receive(column)
+        return [loader]
+
+    def _call(self, column: Column, loaders: Sequence[DataLoader[Any, Any]]) -> list[Any]:
+        method, nodes = column.step.method, iter(column.frame.nodes)
+        assert method is not None
+        constant: dict[str, Any] = dict(zip((name for name, _ in method.loaders), loaders, strict=True))
+        if "context" in method.special:
+            constant["context"] = self._context
+        call: Callable[..., Any] = partial(method.function, **constant) if constant else method.function
+        values: list[Any] = []
+        try:
+            if method.is_async:
+                each = self._arguments(column.frame, column.step)
+                for node, arguments in zip(nodes, each, strict=True):
+                    task = self._start_task(call(node, **arguments))
+                    values.append(task)
+                    if task.done() and not task.cancelled() and task.exception() is not None:
+                        task.result()
+            elif method.per_node:
+                for node, arguments in zip(nodes, self._arguments(column.frame, column.step), strict=True):
+                    values.append(call(node, **arguments))
+            else:
+                values.extend(map(call, nodes))
+        except BaseException as error:
+            column.values = values
+            self.running.add(column)  # so that what was started is stopped
+            self.note(error, column, len(column.frame.nodes) - operator.length_hint(nodes) - 1)
+            raise
+        return values
+
+    def _arguments(self, frame: Frame, step: Step) -> list[dict[str, Any]]:
+        """The arguments that differ from node to node."""
+        method = step.method
+        assert method is not None
+        arguments: list[dict[str, Any]] = [{} for _ in frame.nodes]
+        if "parent" in method.special:
+            parents = [None] * len(frame.nodes)
+            if frame.parent is not None:
+                parents = [frame.parent.nodes[owner] for owner in frame.owners]
+            for argument, parent in zip(arguments, parents, strict=True):
+                argument["parent"] = parent
+        if "ancestor_context" in method.special:
+            for argument, context in zip(arguments, frame.contexts or arguments, strict=True):
+                argument["ancestor_context"] = context if frame.contexts else {}
+        for name, _ in method.collectors:
+            for argument, collector in zip(arguments, frame.collectors[method.name, name], strict=True):
+                argument[name] = collector
+        return arguments
+
+    def _start_task(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        return start_task(self._loop, coroutine)
+
+    # -- columns ---------------------------------------------------------------------------------------------
+
+    def _receive(self, column: Column) -> None:
+        """Wait for the values that are not there yet; when all are, convert and write them."""
+        while True:
+            if _is_many(column.values):
+                left = self._wait_for_batches(column, (share.batch for share in column.values.shares))
+                awaited = True
+            else:
+                left, awaited = self._wait_for(column)
+            if left:
+                column.left = left
+                self.running.add(column)
+                return
+            if not awaited:
+                break
+            column.values = self._results(column)
+        self._write(column)
+
+    def _wait_for(self, column: Column) -> tuple[int, bool]:
+        """Arrange to be told when awaitable values are done: how many sources, and whether there are any."""
+        values = column.values
+        kinds = {kind for kind in set(map(type, values)) if hasattr(kind, "__await__")}
+        if not kinds:
+            return 0, False
+        if kinds == {Call} and all(type(value) is Call for value in values):
+            return self._wait_for_batches(column, map(batch_of, values)), True
+        left = 0
+        calls: list[Call[Any]] = []
+        for index, value in enumerate(values):
+            if type(value) not in kinds:
+                continue
+            if _is_call(value):
+                calls.append(value)
+                continue
+            future = value if asyncio.isfuture(value) else self._start_task(_awaiting(value))
+            values[index] = future
+            if not future.done():
+                left += 1
+                future.add_done_callback(partial(self._future_done, column, index))
+        return left + self._wait_for_batches(column, map(batch_of, calls)), True
+
+    def _wait_for_batches(self, column: Column, batches: Any) -> int:
+        left = 0
+        for batch in dict.fromkeys(batches):
+            if batch.state is not State.ENDED:
+                left += 1
+                batch.listeners.append(partial(self._batch_ended, column, batch))
+        return left
+
+    def _batch_ended(self, column: Column, batch: Batch[Any, Any]) -> None:
+        column.left -= 1
+        if not column.left or batch.failed:
+            self._go_on(column)
+
+    def _future_done(self, column: Column, index: int, future: asyncio.Future[Any]) -> None:
+        column.left -= 1
+        if column not in self.running:  # everything is being stopped
+            return
+        if self.failure is None and (future.cancelled() or future.exception() is not None):
+            try:
+                future.result()
+            except BaseException as error:
+                self.note(error, column, index)
+                self.failure = error
+                self._queue(_nothing, column)
+        elif not column.left:
+            self._go_on(column)
+
+    def _go_on(self, column: Column) -> None:
+        if not column.queued:
+            column.queued = True
+            self._queue(self._resume, column)
+
+    def _resume(self, column: Column) -> None:
+        self.running.discard(column)
+        column.queued = False
+        column.values = self._results(column)
+        self._receive(column)
+
+    def _results(self, column: Column) -> list[Any]:
+        """The results of the values that are futures; the first failure is raised with its place."""
+        values = column.values
+        try:
+            if asyncio.isfuture(values):
+                return cast(list[Any], values.result())
+            return [value.result() if asyncio.isfuture(value) else value for value in values]
+        except BaseException:  # others may not be done: what was raised need not be what happened
+            self.running.add(column)
+            index, failed = _first_failure(values)
+        try:
+            return cast(list[Any], failed.result())  # raises
+        except BaseException as error:
+            self.note(error, column, index)
+            raise
+
+    def _write(self, column: Column) -> None:
+        """Convert the values of a column and write them into the nodes."""
+        plan, step, values = column.frame.plan, column.step, column.values
+        if step is not plan.final:
+            nodes = column.nodes
+            values = self._converted(column, nodes, values)
+            _column_of(plan, step)[1](nodes, values)
+        self._finished(column, values)
+
+    def _converted(self, column: Column, nodes: Sequence[Any], values: list[Any]) -> list[Any]:
+        try:
+            converted: list[Any] = _column_of(column.frame.plan, column.step)[0](nodes, values)
+        except FailedAt as failed:
+            self.note(failed.error, column, failed.index)
+            error = failed.error
+        else:
+            return converted
+        raise error
+
+    def note(self, error: BaseException, column: Column, index: int) -> None:
+        """Add to an error where in the tree it happened, and with which loader."""
+        frame, step = column.frame, column.step
+        path = path_of(frame, column.positions[index], self._root)
+        names = " and ".join(
+            repr(self._loaders.get(Use(source, frame.plan.cls, step)).name) for source in step.loaders
+        )
+        note(error, f"while resolving {path}.{step.label}" + (f" with loader {names}" if names else ""))
+
+    # -- stopping ----------------------------------------------------------------------------------------
+
+    async def stop(self) -> None:
+        """Cancel what the tree has under way, and wait until it has ended, also when cancelled once more."""
+        running, self.running = self.running, set()
+        tasks = [task for column in running for task in _abandoned(column)]
+        cancelled: asyncio.CancelledError | None = None
+        while unfinished := [task for task in tasks if not task.done()]:
+            try:
+                await asyncio.wait(unfinished)
+            except asyncio.CancelledError as error:
+                cancelled = error
+        for task in tasks:
+            if not task.cancelled():
+                task.exception()
+        for loader in self._loaders.own:
+            await loader.shutdown()
+        if cancelled is not None:
+            raise cancelled
+
+
+def _abandoned(column: Column) -> Iterator[asyncio.Task[Any]]:
+    """Cancel what a column waits for; the tasks among it are still to be awaited."""
+    for value in (column.values,) if asyncio.isfuture(column.values) else column.values:
+        if asyncio.iscoroutine(value):
+            value.close()  # a later node's method failed before it was awaited
+        elif asyncio.isfuture(value):
+            if not value.cancel() and not value.cancelled():
+                value.exception()  # looked at: another failure is being raised
+            elif isinstance(value, asyncio.Task):
+                yield value
+
+
+def _is_many(value: Any) -> TypeGuard[Many[Any]]:
+    return isinstance(value, Many)
+
+
+def _is_call(value: Any) -> TypeGuard[Call[Any]]:
+    return isinstance(value, Call)
+
+
+async def _awaiting(value: Any) -> Any:
+    return await value
+
+
+def _has_failed(value: Any) -> bool:
+    if not asyncio.isfuture(value) or not value.done():
+        return False
+    return value.cancelled() or value.exception() is not None
+
+
+def _first_failure(values: Any) -> tuple[int, asyncio.Future[Any]]:
+    """The first failed future among some values, and the place of the node that it is for."""
+    if asyncio.isfuture(values):
+        return (_first_failing_key(values) if _is_many(values) else 0), values
+    return next((index, value) for index, value in enumerate(values) if _has_failed(value))
+
+
+def _first_failing_key(many: Many[Any]) -> int:
+    """The place of the key that a ``load_many`` failed for."""
+    failed = {cache_key for share in many.shares if share.batch.failed for cache_key in share.cache_keys}
+    wanted = failed or set(many.cache_keys)
+    return next(index for index, key in enumerate(many.cache_keys) if key in wanted and key not in many.found)
+
+
+def _nothing(_column: Column) -> None:
+    """Only wakes the engine up."""
+
+
+def _column_of(plan: Plan, step: Step) -> Any:
+    """How the values of a step are converted and written; made once."""
+    column = plan.columns.get(step)
+    if column is None:
+        name, rule = step.child.name, step.method and step.method.mapper
+        converter = converter_of(plan.cls, name) if rule is None else mapper_of(rule)
+        plan.columns[step] = column = (converter, writer_of(plan.cls, name))
+    return column
