@@ -51,6 +51,7 @@ class TestCommand:
         if metadata is not None:
             (tmp_path / "dloader-9.8.7.dist-info").mkdir()
             (tmp_path / "dloader-9.8.7.dist-info" / "METADATA").write_text(metadata)
+        import_module("email.message")  # what reads the metadata is looked up on the path too
         monkeypatch.setattr(sys, "path", [str(tmp_path)])
         with pytest.raises(SystemExit) as ended:
             main(["--version"])

@@ -128,6 +128,8 @@ def test_links_between_pages_lead_somewhere(path):
     for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", path.read_text(encoding="utf-8")):
         name, _, anchor = target.partition("#")
         linked = path.parent / name if name else path
+        if name.startswith("src/") and not (path.parent / "src").exists():
+            continue  # the wheel is being tested, beside pages that link to its source
         assert linked.exists(), f"{path.name} links to {target}, which is not there"
         assert not anchor or anchor in anchors(linked), f"{path.name} links to {target}: no such heading"
 

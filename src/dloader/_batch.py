@@ -168,8 +168,13 @@ class Batch(Generic[K, V]):
 
     def _take_entries(self) -> list[Entry[V]]:
         """Remove and return the entries of all keys, in their order."""
+        waiting = self._batches.waiting
         if not self.detached:
-            return list(map(self._batches.waiting.pop, self.cache_keys))
+            if len(waiting) > len(self.cache_keys):
+                return list(map(waiting.pop, self.cache_keys))
+            entries = list(map(waiting.__getitem__, self.cache_keys))  # all that is waited for: half the time
+            waiting.clear()
+            return entries
         return [self._table_of(cache_key).pop(cache_key) for cache_key in self.cache_keys]
 
     def _take_shares(self) -> list[Share[V]]:

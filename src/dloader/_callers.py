@@ -117,7 +117,7 @@ class Share(Generic[V]):
         self.many = many
         self.cache_keys = cache_keys
 
-    def settle(self, results: Mapping[Any, V], errors: Mapping[Any, Exception]) -> None:
+    def settle(self, results: dict[Any, V], errors: Mapping[Any, Exception]) -> None:
         """Take this share's keys out of the results of the whole batch."""
         many = self.many
         if many.done():
@@ -132,6 +132,8 @@ class Share(Generic[V]):
                 else:
                     many.fail(error)
                     return
+        elif many.unsettled == 1 and not many.found:
+            many.found = results  # the whole set comes from this batch: nothing to copy
         else:
             many.found.update(zip(self.cache_keys, map(results.__getitem__, self.cache_keys), strict=True))
         many.settled_share()
