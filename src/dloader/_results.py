@@ -55,10 +55,10 @@ def align(
 
 
 def _in_key_order(loader: DataLoader[K, V], batch: Batch[K, V], returned: object) -> Sequence[V]:
-    if type(returned) is list and len(cast(list[V], returned)) == len(batch.keys):
-        return cast(
-            list[V], returned
-        )  # what nearly every batch function returns: the checks below cost a microsecond
+    if type(returned) is list:  # as nearly every batch function returns: the checks below cost a microsecond
+        plain = cast(list[V], returned)
+        if len(plain) == len(batch.keys):
+            return plain
     if isinstance(returned, Mapping):
         mapping = cast(Mapping[Any, V], returned)
         pairs = zip(batch.keys, batch.cache_keys, strict=True)
