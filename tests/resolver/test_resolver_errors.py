@@ -689,3 +689,23 @@ class TestCancelling:
             assert source.cancelled == 1
 
         run(law)
+
+
+class TestOneErrorTwice:
+    def test_an_error_that_is_raised_again_keeps_one_note_per_place(self, run):
+        """A module's one exception object may be raised by every resolve: its notes do not pile up."""
+        refused = ValueError("refused")
+
+        class Row(BaseModel):
+            name: str = ""
+
+            def resolve_name(self) -> str:
+                raise refused
+
+        async def law():
+            for _ in range(3):
+                with pytest.raises(ValueError, match="refused"):
+                    await Resolver().resolve(Row())
+            assert refused.__notes__ == ["while resolving Row.name"]
+
+        run(law)
