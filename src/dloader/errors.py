@@ -14,6 +14,7 @@ __all__ = (
     "BatchAbortedError",
     "BatchResultError",
     "DloaderError",
+    "EndlessTreeError",
     "KeyTypeError",
     "LoaderClosedError",
     "LoaderParamError",
@@ -74,6 +75,13 @@ class RecursiveLoadError(DloaderError, RuntimeError):
             f"a batch function asked loader {name!r} for key {shorten(key)} while that key's batch waits for it: "
             f"the load would never end"
         )
+
+
+class EndlessTreeError(DloaderError, RecursionError):
+    """A tree went deeper than any real one: rows that lead back to each other are loaded again and again.
+
+    What was resolved until then is in the tree.
+    """
 
 
 class LoaderParamError(DloaderError, TypeError):

@@ -16,6 +16,7 @@ from typing import Any
 
 from dloader._loader import DataLoader
 from dloader._tasks import starts_eagerly
+from dloader.errors import EndlessTreeError
 from dloader.resolver._collect import filled_collectors, receive, send
 from dloader.resolver._columns import Columns
 from dloader.resolver._convert import FailedAt
@@ -28,6 +29,11 @@ from dloader.resolver._shared import SharedNodes
 from dloader.resolver._walk import flatten
 
 __all__ = ("Engine",)
+
+MOST_LEVELS = 10_000
+"""A tree that goes deeper has no end."""
+MOST_ACTIONS = 1_000
+"""After so many without a wait others on the event loop get their turn: timeouts and cancellation work."""
 
 
 class Engine:
@@ -67,7 +73,9 @@ class Engine:
 
     async def _work(self) -> None:
         while True:
-            self._do_what_is_ready()
+            if not self._do_what_is_ready():
+                await asyncio.sleep(0)
+                continue
             if not self._columns.running:
                 self._ready.extend((self._advance, frame) for frame in self._shared.untie())
                 if not self._ready:
@@ -79,15 +87,17 @@ class Engine:
             if self._columns.failure is not None:
                 raise self._columns.failure
 
-    def _do_what_is_ready(self) -> None:
+    def _do_what_is_ready(self) -> bool:
+        """Do what can be done without waiting; return whether that is all there is."""
         ready = self._ready
-        while True:
-            while ready:
+        for _ in range(MOST_ACTIONS):
+            if ready:
                 action, argument = ready.popleft()
                 action(argument)
+                continue
             free = self._lanes.take_free(self._under_way(), nothing_else=not self._columns.running)
             if not free:
-                return
+                return True
             now: dict[DataLoader[Any, Any], None] = {}
             later: set[DataLoader[Any, Any]] = set()
             for frame, step in free:
@@ -99,11 +109,12 @@ class Engine:
             for loader in now:
                 if loader not in later:
                     loader.dispatch()
+        return False
 
     def _under_way(self) -> list[Source]:
         """What may still bring nodes: steps whose values are awaited, and nodes that wait for their parents."""
         sources = [
-            (column.frame.depth, tuple(graph.targets(column.step.child)))
+            (column.frame.depth, self._lanes.targets(column.step))
             for column in self._columns.running
             if not column.step.is_post
         ]
@@ -162,6 +173,11 @@ class Engine:
         if frame is None:
             self._start_soon(new)
             return
+        if new.depth > MOST_LEVELS:
+            raise EndlessTreeError(
+                f"{frame.plan.cls.__qualname__}.{child.name}: the tree is more than {MOST_LEVELS:,} levels deep; rows "
+                f"that lead back to each other make a tree without end: load keys instead of rows there"
+            )
         frame.pending += 1
         frame.below.append(new)
         new.waiters.append(frame)

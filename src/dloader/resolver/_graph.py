@@ -19,6 +19,7 @@ from dloader.resolver._types import is_node_class, subclasses
 __all__ = ("Graph", "Outlook", "Use", "graph")
 
 Lane = tuple[object, Phase]
+Levels = list[dict[type, frozenset[Lane]]]
 """A loader, and the phase in which it is used."""
 
 
@@ -61,7 +62,7 @@ class Graph:
     def __init__(self) -> None:
         self._plans: dict[type, Plan] = {}
         self._outlooks: dict[type, Outlook] = {}
-        self._levels: list[dict[type, frozenset[Lane]]] = []
+        self._levels: Levels = []
         self._temporary: set[type] = set()
 
     def plan(self, cls: type) -> Plan:
@@ -100,17 +101,18 @@ class Graph:
 
     def loaders_at(self, classes: Iterable[type], depth: int) -> frozenset[Lane]:
         """The loaders, and the phases that use them, of all nodes `depth` levels below nodes of these classes."""
-        while len(self._levels) <= depth:
-            self._levels.append({})
-        return frozenset[Lane]().union(*(self._loaders_at(cls, depth) for cls in classes))
+        levels = self._levels  # a collection may put a new list in its place at any moment
+        while len(levels) <= depth:
+            levels.append({})
+        return frozenset[Lane]().union(*(self._loaders_at(levels, cls, depth) for cls in classes))
 
     def forget_temporary(self) -> None:
         """Let go of the classes that no module holds."""
-        if self._temporary:
+        temporary, self._temporary = self._temporary, set()
+        if temporary:
             self._forget_outlooks()
-            for cls in self._temporary:
-                del self._plans[cls]
-            self._temporary = set()
+            for cls in temporary:
+                self._plans.pop(cls, None)
 
     def forget_mistaken(self) -> None:
         """Compile classes with mistakes again when they are next used: a missing type may exist by then."""
@@ -158,17 +160,19 @@ class Graph:
                 unseen.extend(target for child in _fields_below(plan) for target in targets(child))
         return closure
 
-    def _loaders_at(self, cls: type, depth: int) -> frozenset[Lane]:
+    def _loaders_at(self, levels: Levels, cls: type, depth: int) -> frozenset[Lane]:
         """Level by level from the nearest not known, so that a chain of any length needs no recursion."""
         nearest = depth
-        while nearest and cls not in self._levels[nearest - 1]:
+        while nearest and cls not in levels[nearest - 1]:
             nearest -= 1
         for level in range(nearest, depth + 1):
-            known = self._levels[level]
+            known = levels[level]
             for kind, plan in self.outlook(cls).closure.items() if cls not in known else ():
                 if kind not in known:
-                    known[kind] = self._own_loaders(plan) if level == 0 else self._below(plan, level)
-        return self._levels[depth][cls]
+                    known[kind] = (
+                        self._own_loaders(plan) if level == 0 else self._below(plan, levels[level - 1])
+                    )
+        return levels[depth][cls]
 
     def _own_loaders(self, plan: Plan) -> frozenset[Lane]:
         return frozenset(
@@ -177,8 +181,7 @@ class Graph:
             for source in step.loaders
         )
 
-    def _below(self, plan: Plan, level: int) -> frozenset[Lane]:
-        nearer = self._levels[level - 1]
+    def _below(self, plan: Plan, nearer: Mapping[type, frozenset[Lane]]) -> frozenset[Lane]:
         found: frozenset[Lane] = frozenset()
         for child in _fields_below(plan):
             for target in self.targets(child):
