@@ -65,6 +65,7 @@ class Batch(Generic[K, V]):
         "shares",
         "state",
         "task",
+        "waits",
     )
 
     def __init__(self, batches: Batches[K, V], loop: asyncio.AbstractEventLoop, number: int) -> None:
@@ -83,6 +84,8 @@ class Batch(Generic[K, V]):
         """Keys primed before the start: their results must not overwrite what was primed."""
         self.awaited_by: set[Batch[Any, Any]] = set()
         """Running batches, of any loader, whose functions asked for keys of this one."""
+        self.waits = False
+        """Whether its function has asked other batches for keys."""
         self.listeners: list[Callable[[], object]] = []
         """Called once when the batch has ended; the resolver waits for batches, not for single keys."""
         self.task: asyncio.Task[None] | None = None
@@ -194,7 +197,17 @@ class Batch(Generic[K, V]):
     def start(self) -> None:
         """Call the batch function in a task of its own, at once where Python can."""
         name = f"{self._batches.loader.name}-{self.number}"
-        task = start_task(self.loop, self._run(), name=name, context=self.context)
+        coroutine = self._run()
+        try:
+            task = start_task(self.loop, coroutine, name=name, context=self.context)
+        except Exception as error:  # the application's task factory raised
+            if self.state is not State.CLOSED:  # it had begun: who runs it will end it
+                raise
+            coroutine.close()
+            self._drop_dead_keys()
+            self._fail(error)
+            self._batches.release(self)
+            return
         if not task.done():
             self.task = task
             task.add_done_callback(self._sweep)

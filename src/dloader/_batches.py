@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -84,8 +84,8 @@ class Batches(Generic[K, V]):
         """Who waits for each key that a later caller may still join."""
         self.open: Batch[K, V] | None = None
         """The batch that new keys go into."""
-        self._ready: deque[Batch[K, V]] = deque()
-        self._ahead: deque[Batch[K, V]] = deque()
+        self._ready: OrderedDict[Batch[K, V], None] = OrderedDict()
+        self._ahead: OrderedDict[Batch[K, V], None] = OrderedDict()
         """Closed batches that running batch functions wait for: they come before those that are ready."""
         self.running: set[Batch[K, V]] = set()
         """Batches whose task has not ended; the strong references to these tasks."""
@@ -191,8 +191,8 @@ class Batches(Generic[K, V]):
         """A load inside a batch function is about to wait for `batch`."""
         wait_for(batch, key)
         if batch in self._ready:
-            self._ready.remove(batch)
-            self._ahead.append(batch)
+            del self._ready[batch]
+            self._ahead[batch] = None
             self._start_soon()
 
     def share_waiting(self, many: Many[V], unique: dict[Any, K]) -> list[K]:
@@ -236,7 +236,7 @@ class Batches(Generic[K, V]):
     def closed(self, batch: Batch[K, V]) -> None:
         """Queue a batch that takes no more keys."""
         self.open = None
-        (self._ahead if batch.awaited_by else self._ready).append(batch)
+        (self._ahead if batch.awaited_by else self._ready)[batch] = None
 
     def start_ready(self) -> None:
         """Start closed batches, in their order, as far as ``max_concurrency`` allows."""
@@ -258,16 +258,17 @@ class Batches(Generic[K, V]):
 
     def _next(self) -> Batch[K, V] | None:
         """Take the next batch that there is a place for."""
-        for batch in self._ahead:
-            if self._has_place(len(self.running - waiters_of(batch))):
-                self._ahead.remove(batch)
-                return batch
-        if self._ready and self._has_place(len(self.running)):
-            return self._ready.popleft()
+        running, limit = self.running, self._max_concurrency
+        if limit is None or len(running) < limit:
+            queue = self._ahead or self._ready
+            return queue.popitem(last=False)[0] if queue else None
+        # Only the places of running batches that wait are left. Most often none does: no need to look at all.
+        if len(running) - sum(batch.waits for batch in running) < limit:
+            for batch in self._ahead:
+                if len(running - waiters_of(batch)) < limit:
+                    del self._ahead[batch]
+                    return batch
         return None
-
-    def _has_place(self, running: int) -> bool:
-        return self._max_concurrency is None or running < self._max_concurrency
 
     def _start_soon(self) -> None:
         if not self._start_scheduled:

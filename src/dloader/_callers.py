@@ -20,7 +20,7 @@ from dloader._failure import own
 if TYPE_CHECKING:
     from dloader._batch import Batch
 
-__all__ = ("Call", "Crowd", "Entry", "Many", "Share", "calls_of")
+__all__ = ("Call", "Crowd", "Entry", "Many", "Share", "calls_of", "seen")
 
 V = TypeVar("V")
 
@@ -99,6 +99,8 @@ class Many(asyncio.Future[list[V]]):
         if self.shares:
             self.__class__ = cast(type[Self], UnseenMany)
         self.set_exception(own(error))
+        if not self.shares:  # the error was cached or primed
+            seen(self)
         self._leave()
 
     def _leave(self) -> None:
@@ -176,6 +178,11 @@ def calls_of(entry: Entry[V]) -> list[Call[V]]:
     """The single callers in an entry; the shares of a batch are settled as a whole."""
     members = entry.members if type(entry) is Crowd else [entry]
     return [member for member in members if type(member) is Call]
+
+
+def seen(future: Any) -> None:
+    """Have nobody told when `future` is never looked at: its failure was told before, or is the user's own."""
+    future._log_traceback = False  # noqa: SLF001 - asyncio's own flag; it can only be unset
 
 
 class _Unseen:

@@ -12,6 +12,7 @@ from collections.abc import (
     Mapping,
     MutableMapping,
     Sequence,
+    ValuesView,
 )
 from inspect import isawaitable
 from types import EllipsisType, TracebackType
@@ -21,7 +22,7 @@ from dloader import _options as options
 from dloader._batch import Batch
 from dloader._batches import Batches
 from dloader._cache import Cache
-from dloader._callers import Call, Many
+from dloader._callers import Call, Many, seen
 from dloader._events import Requested, Statistics
 from dloader._failure import own
 from dloader._nesting import inside
@@ -55,7 +56,9 @@ else:
     V = TypeVar("V")
     V_co = TypeVar("V_co", covariant=True)
 
-BatchResult: TypeAlias = Mapping[K, V | Exception] | Sequence[V | Exception] | Iterator[V | Exception]
+BatchResult: TypeAlias = (
+    Mapping[K, V | Exception] | Sequence[V | Exception] | Iterator[V | Exception] | ValuesView[V | Exception]
+)
 """What a batch function may return: one result per key in the order of the keys, or a mapping."""
 
 BatchFunction: TypeAlias = Callable[[list[K]], Awaitable[BatchResult[K, V]]]
@@ -151,7 +154,8 @@ class DataLoader(Generic[K, V]):
             batch: ``False`` for batches of one key.
             cache_key_fn: From key to a hashable cache key, for keys that are dicts, say.
             get_cache_key: Another name of ``cache_key_fn``; it may also be a method.
-            name: Shown in errors, pictures and task names. Default: the name of the class or function.
+            name: Shown in errors, pictures and task names. Default: the class attribute, or the name of the class
+                or function.
             dispatch: When an open batch closes. Default: ``settle()``.
             max_concurrency: Most batches that run at once. Default: any number.
             default: The result of keys that a returned mapping lacks.
@@ -163,9 +167,7 @@ class DataLoader(Generic[K, V]):
         """
         cls = type(self)
         has_method = cls.batch_load_fn is not DataLoader.batch_load_fn
-        self.name = name or (
-            cls.__name__ if cls is not DataLoader else options.name_of(load_fn or batch_load_fn)
-        )
+        self.name = name or options.name_of_class(cls, DataLoader, load_fn or batch_load_fn)
         function = options.checked_batch_function(self.name, load_fn, batch_load_fn, has_method)
         self.load_fn: BatchFunction[K, V] = function or self.batch_load_fn
         size = self.max_batch_size if max_batch_size is None else max_batch_size
@@ -198,6 +200,15 @@ class DataLoader(Generic[K, V]):
             self._key_fn is None,
             options.checked_instruments(self.name, instruments),
         )
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        """Refuse class attributes that would hide a method, or be ignored.
+
+        Raises:
+            OptionError: The message says what to write instead.
+        """
+        super().__init_subclass__(**kwargs)
+        options.check_class(cls, DataLoader)
 
     async def batch_load_fn(self, keys: list[K], /) -> BatchResult[K, V]:
         """Load many keys at once. Subclasses define this, or a function is passed; never both."""
@@ -520,6 +531,7 @@ class DataLoader(Generic[K, V]):
         future: asyncio.Future[V] = loop.create_future()
         if isinstance(found, Exception):
             future.set_exception(own(found))
+            seen(future)
         else:
             future.set_result(found)
         self._batches.cache_hits += 1

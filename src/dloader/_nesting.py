@@ -33,6 +33,7 @@ def wait_for(batch: Batch[Any, Any], key: object) -> None:
     if batch.is_running and (batch is waiter or batch in waiters_of(waiter)):
         raise RecursiveLoadError(batch.loader_name, key)
     batch.awaited_by.add(waiter)
+    waiter.waits = True
 
 
 def waiters_of(batch: Batch[Any, Any]) -> set[Batch[Any, Any]]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dloader.instruments import Instrument
 
 __all__ = (
+    "check_class",
     "checked_batch_function",
     "checked_cache_map",
     "checked_callable",
@@ -24,6 +25,7 @@ __all__ = (
     "checked_policy",
     "checked_size",
     "name_of",
+    "name_of_class",
 )
 
 T = TypeVar("T")
@@ -35,6 +37,57 @@ def name_of(function: object) -> str:
         return "DataLoader"
     inner = getattr(function, "func", function)  # a partial has no name of its own
     return getattr(inner, "__qualname__", None) or type(inner).__qualname__
+
+
+def name_of_class(cls: type, base: type, function: object) -> str:
+    """The name of a loader that was given none: the ``name`` of its class, or that of the class or function."""
+    default = getattr(cls, "name", None)
+    return default or (cls.__name__ if cls is not base else name_of(function))
+
+
+_OPTIONS = {
+    "batch",
+    "cache",
+    "cache_errors",
+    "default",
+    "dispatch_policy",
+    "max_batch_size",
+    "max_concurrency",
+    "requested",
+}
+"""Options that classes may set to any value; what is wrong with it is told when a loader is made."""
+
+_CURES = {
+    "cache_map": "pass cache_map= to the constructor: all loaders of the class would share it",
+    "dispatch": "write `dispatch_policy = ...`: `dispatch` is a method",
+    "instruments": "pass instruments= to the constructor",
+    "load_fn": "define `async def batch_load_fn(self, keys)`",
+    "loop": "pass loop= to the constructor",
+    "name": "the name of a loader is a str",
+}
+
+
+def check_class(cls: type, base: type) -> None:
+    """Refuse class attributes that would be ignored, or hide what loaders have; methods may be overridden."""
+    for attribute, value in vars(cls).items():
+        if attribute == "name" and isinstance(value, str):
+            continue
+        cure = _CURES.get(attribute)
+        if cure is None:
+            if attribute.startswith("_") or attribute in _OPTIONS or not _taken(attribute, base):
+                continue
+            cure = "loaders have something else of this name: take another"
+        if attribute == "load_fn" or not _is_method(value):
+            raise OptionError(f"class {cls.__qualname__}: {attribute} = {value!r} cannot work; {cure}")
+
+
+def _taken(attribute: str, base: type) -> bool:
+    return attribute == "closed" or hasattr(base, attribute)
+
+
+def _is_method(value: object) -> bool:
+    """Whether it is a function, a property or the like."""
+    return hasattr(value, "__get__")
 
 
 def checked_batch_function(name: str, given: T | None, other: T | None, has_method: bool) -> T | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence, Set as AbstractSet
+from collections.abc import Hashable, Iterator, Mapping, Sequence, Set as AbstractSet, ValuesView
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -67,6 +67,8 @@ def _in_key_order(loader: DataLoader[K, V], batch: Batch[K, V], returned: object
     kind = type(returned).__name__
     if isinstance(returned, Iterator):
         returned = list(islice(cast(Iterator[V], returned), count + 1))  # it may be endless
+    elif isinstance(returned, ValuesView):
+        returned = list(cast(ValuesView[V], returned))
     if not _is_sequence(returned):
         raise BatchResultError(
             f"Wrong number of results returned by load_fn of loader {loader.name!r}: expected a list of {count} "
@@ -101,7 +103,10 @@ def _describe(returned: object) -> str:
 
 def _of_key(loader: DataLoader[K, V], mapping: Mapping[Any, V], key: K, cache_key: Hashable) -> V:
     try:
-        return mapping[key if isinstance(key, Hashable) else cache_key]
+        try:
+            return mapping[key if isinstance(key, Hashable) else cache_key]
+        except TypeError:  # it is hashable by its type, but holds something that is not
+            return mapping[cache_key]
     except KeyError:
         pass
     default = loader.default

@@ -134,7 +134,6 @@ class TestOptions:
             batch = False
             dispatch_policy = eager()
             default = 7
-            instruments = ()
 
         loader = All()
         assert (loader.max_concurrency, loader.cache_errors, loader.max_batch_size, loader.default) == (
