@@ -94,6 +94,33 @@ class TestNestedBatchesOfOne:
 
         run(law)
 
+    def test_a_batch_function_may_leave_a_load_behind(self, run):
+        """What it asked for and did not wait for lends no place and makes no circle once it has returned."""
+
+        async def law():
+            gate = asyncio.Event()
+            left = []
+            slow_function = Recorder(gate=gate)
+            slow = DataLoader(slow_function)
+
+            async def load_middle(keys):
+                await turns(6)
+                assert slow_function.running
+                return await slow.load_many(keys)
+
+            async def load(keys):
+                left.extend(map(middle.load, keys))
+                return keys
+
+            middle = DataLoader(load_middle)
+            asked = slow.load(1)
+            assert await DataLoader(load).load_many([1, 2]) == [1, 2]
+            await turns(20)
+            gate.set()
+            assert await asyncio.gather(asked, *left) == [10, 10, 20]
+
+        run(law)
+
 
 class TestTaskFactory:
     def test_that_raises(self, run):
