@@ -428,10 +428,6 @@ class One(BaseModel):
     small: Annotated[Small | None, Load(UserLoader, by="id")] = None
     name: str = ""
 
-    @classmethod
-    def resolve_name(cls):
-        """No method of instances: left alone."""
-
 
 class TestRequested:
     """A loader sees which types and fields are wanted of it."""

@@ -80,7 +80,7 @@ class Columns:
             else:  # a subclass whose future is of another kind, as that of compat.aiodataloader
                 column.values = [loader.load(key) for key in keys]
         except Exception as error:
-            self.note(error, column, 0)
+            self.note(error, column, _first_unusable(loader, keys))
             raise
         self._receive(column)
         return [loader]
@@ -89,7 +89,7 @@ class Columns:
         method, nodes = column.step.method, iter(column.frame.nodes)
         assert method is not None
         constant: dict[str, Any] = dict(zip((name for name, _ in method.loaders), loaders, strict=True))
-        if "context" in method.special:
+        if "context" in method.special or (method.may_take_context and self._context is not None):
             constant["context"] = self._context
         call: Callable[..., Any] = partial(method.function, **constant) if constant else method.function
         values: list[Any] = []
@@ -246,6 +246,9 @@ class Columns:
         except FailedAt as failed:
             self.note(failed.error, column, failed.index)
             error = failed.error
+            given = cast(object, values[failed.index])
+            if isinstance(given, list) and any(map(asyncio.isfuture, cast(list[object], given))):
+                note(error, "the method gave a list of futures: return loader.load_many(keys) instead")
         else:
             return converted
         raise error
@@ -290,6 +293,17 @@ def _abandoned(column: Column) -> Iterator[asyncio.Task[Any]]:
                 value.exception()  # looked at: another failure is being raised
             elif isinstance(value, asyncio.Task):
                 yield value
+
+
+def _first_unusable(loader: DataLoader[Any, Any], keys: Sequence[Any]) -> int:
+    """The place of the first key that a loader cannot take; 0 if it is not the keys' fault."""
+    cache_key: Callable[[Any], Any] = getattr(loader, "_cache_key")  # noqa: B009 - for this error only
+    for index, key in enumerate(keys):
+        try:
+            hash(cache_key(key))
+        except Exception:
+            return index
+    return 0
 
 
 def _is_many(value: Any) -> TypeGuard[Many[Any]]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 import inspect
 import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel, PydanticUserError, TypeAdapter, ValidationError
 
@@ -18,6 +21,10 @@ __all__ = ("LoaderInstances", "Loaders", "Params")
 
 L = DataLoader[Any, Any]
 UNSET: Any = object()
+OPTIONS = frozenset(inspect.get_annotations(DataLoader))
+"""Attributes of loader classes that are options; a subclass may annotate them anew."""
+TAKEN = (frozenset(dir(DataLoader)) | vars(DataLoader(typing.cast(Any, asyncio.sleep))).keys()) - OPTIONS
+"""What loaders themselves have: a parameter of such a name would overwrite it."""
 
 
 class LoaderInstances(dict[Any, Any]):
@@ -53,6 +60,16 @@ class Params:
         context: Mapping[str, Any] | None,
         split_by_type: bool,
     ) -> None:
+        for name, given in (
+            ("loader_params", params),
+            ("global_loader_param", common),
+            ("loader_instances", instances),
+            *((f"loader_params: {_label(source)}", values) for source, values in _items(params)),
+        ):
+            if given is not None and not _is_mapping(given):
+                raise OptionError(f"{name}: a mapping is wanted, not {given!r}")
+        if registry is not None and not _is_registry(registry):
+            raise OptionError(f"registry takes a LoaderRegistry, not {registry!r}")
         self.params = dict(params or {})
         self.common = dict(common or {})
         self.instances = dict(instances or {})
@@ -66,8 +83,9 @@ class Params:
             raise OptionError(
                 "split_loader_by_type makes one loader per type, so loader_instances cannot serve them"
             )
-        self._declared: dict[type, dict[str, tuple[Any, bool]]] = {}
-        self._checked: dict[tuple[type, str], Any] = {}
+        # By loader class, which may be of a function: a long-lived resolver keeps no such class alive.
+        self._declared: WeakKeyDictionary[Any, dict[str, bool]] = WeakKeyDictionary()
+        self._checked: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
 
     def problems(self, uses: Iterable[Use]) -> Iterable[str]:
         """What is wrong with the parameters, given the loaders that the models use."""
@@ -78,7 +96,7 @@ class Params:
             else:
                 yield (
                     f"{use.owner.__qualname__}.{use.step.label}: {use.source!r} is no loader; LoaderDepend and Load "
-                    f"take a DataLoader subclass, an async batch function or a loader"
+                    f"take a DataLoader subclass, an async batch function or a loader{_shadowed(use)}"
                 )
         known: dict[str, None] = {}
         for source in dict.fromkeys((*sources, *self.params)):
@@ -90,34 +108,69 @@ class Params:
                 if name not in known:
                     yield f"global_loader_param: no loader has a parameter {name!r} ({hint(name, known)})"
 
-    def _problems_of(self, source: Any, declared: Mapping[str, tuple[Any, bool]]) -> Iterable[str]:
+    def _problems_of(self, source: Any, declared: Mapping[str, bool]) -> Iterable[str]:
         given = self.params.get(source, {})
-        label = getattr(source, "__name__", repr(source))
+        label = _label(source)
+        if given and source in self.instances:
+            yield f"loader_params and loader_instances both name {label}: parameters are given to the instance itself"
+        for name in TAKEN.intersection(declared):
+            yield f"{label}.{name} cannot be a parameter: it would overwrite what loaders have under that name"
         for name in given:
             if name not in declared:
                 yield f"loader_params: {label} has no parameter {name!r} ({hint(name, declared)})"
             elif name in self.common:
                 yield f"loader_params and global_loader_param both set {name!r} of {label}"
         for name, value in (*self.common.items(), *given.items()):
-            if name in declared and (source, name) not in self._checked:
+            if name in declared and self.value(source, name) is UNSET:
                 try:
-                    self._checked[source, name] = _conforming(value, declared[name][0])
+                    annotation = dict(_declared(source))[name]
+                    self._checked.setdefault(source, {})[name] = _conforming(value, annotation)
                 except ValidationError as error:
                     reason = error.errors(include_url=False, include_context=False)[0]["msg"]
                     yield f"loader parameter {label}.{name} cannot be {value!r}: {reason}"
 
-    def declared(self, source: Any) -> dict[str, tuple[Any, bool]]:
-        """The parameters of a loader class, its own and inherited: annotation, and whether there is a default."""
+    def declared(self, source: Any) -> dict[str, bool]:
+        """The parameters of a loader class, its own and inherited, and whether there is a default."""
         if not _is_loader_class(source):
             return {}
         found = self._declared.get(source)
         if found is None:
-            self._declared[source] = found = dict(_declared(source))
+            self._declared[source] = found = {name: hasattr(source, name) for name, _ in _declared(source)}
         return found
 
     def value(self, source: Any, name: str) -> Any:
         """The value that was given for a parameter, checked, or UNSET."""
-        return self._checked.get((source, name), UNSET)
+        return self._checked[source].get(name, UNSET) if source in self._checked else UNSET
+
+
+def _label(source: Any) -> str:
+    return getattr(source, "__name__", repr(source))
+
+
+def _items(params: Any) -> Iterable[tuple[Any, Any]]:
+    return params.items() if _is_mapping(params) else ()
+
+
+def _is_mapping(given: Any) -> bool:
+    return isinstance(given, Mapping)
+
+
+def _is_registry(given: Any) -> bool:
+    return isinstance(given, LoaderRegistry)
+
+
+def _shadowed(use: Use) -> str:
+    """A hint if it seems that a field was meant to be the loader of the same name outside of the class."""
+    owner: Any = use.owner
+    fields = owner.model_fields if issubclass(owner, BaseModel) else _dataclass_fields(owner)
+    for name, info in fields.items():
+        if type(info.default) is type(use.source) and info.default == use.source:
+            return f" (inside the class body, {name} is the field, whose default this is: rename the loader)"
+    return ""
+
+
+def _dataclass_fields(cls: Any) -> dict[str, Any]:
+    return {field.name: field for field in dataclasses.fields(cls)}
 
 
 def _is_loader_class(source: Any) -> bool:
@@ -134,12 +187,12 @@ def _is_source(source: Any) -> bool:
     return callable(source) or _is_loader(source)
 
 
-def _declared(source: type[L]) -> Iterable[tuple[str, tuple[Any, bool]]]:
+def _declared(source: type[L]) -> Iterable[tuple[str, Any]]:
     for cls in reversed(source.__mro__[: source.__mro__.index(DataLoader)]):
         for name, written in inspect.get_annotations(cls).items():
             annotation = _evaluated(name, written, cls)
-            if typing.get_origin(annotation) is not typing.ClassVar and not hasattr(DataLoader, name):
-                yield name, (annotation, hasattr(source, name))
+            if typing.get_origin(annotation) is not typing.ClassVar and name not in OPTIONS:
+                yield name, annotation
 
 
 def _evaluated(name: str, annotation: Any, cls: type) -> Any:
@@ -210,14 +263,17 @@ class Loaders:
         given: L | None = params.instances.get(source)
         if given is None and _is_loader(source):
             given = source
+        wanted = types or _types_of(other for other in self._uses if other.source is source)
         if given is None and params.registry is not None:
             given = params.registry.find(use.source)
+            if given is not None:
+                self._set_params(given, use, is_new=False)
+                _request(given, wanted)
         if given is not None:
             return given
         loader: L = make_loader(use.source)
         self._set_params(loader, use)
-        wanted = [other for other in self._uses if other.source is source]
-        _request(loader, types or _types_of(wanted))
+        _request(loader, wanted)
         for instrument in self._instruments:
             loader.add_instrument(instrument)
         if params.registry is not None:
@@ -226,15 +282,17 @@ class Loaders:
             self.own.append(loader)
         return loader
 
-    def _set_params(self, loader: L, use: Use) -> None:
+    def _set_params(self, loader: L, use: Use, is_new: bool = True) -> None:
         missing: list[str] = []
-        for name, (_, has_default) in self._params.declared(use.source).items():
+        for name, has_default in self._params.declared(use.source).items():
             value = self._params.value(use.source, name)
             if name == "_context" and value is UNSET:
                 value = UNSET if self._params.context is None else self._params.context
             if value is not UNSET:
+                if not is_new:
+                    _check_same(loader, name, value)
                 setattr(loader, name, value)
-            elif not has_default:
+            elif not has_default and not hasattr(loader, name):
                 missing.append(name)
         if missing:
             label = loader.name
@@ -247,15 +305,27 @@ class Loaders:
             )
 
 
+def _check_same(loader: L, name: str, value: Any) -> None:
+    """A registry's loader serves only who wants its parameters; one that has loaded nothing takes new ones."""
+    has = getattr(loader, name, UNSET)
+    is_free = has is UNSET or (name not in vars(loader) and not loader.statistics.loads)
+    if not is_free and has is not value and has != value:
+        raise LoaderParamError(
+            f"loader {loader.name!r} of the registry has {name}={has!r}, and this resolve gives {name}={value!r}: "
+            f"use another registry, or a clone made by copy_dataloader_kls"
+        )
+
+
 def _types_of(uses: Iterable[Use]) -> tuple[type, ...]:
     found = dict.fromkeys(cls for use in uses for cls in use.step.child.classes)
     return tuple(sorted(found, key=lambda cls: (cls.__module__, cls.__qualname__)))
 
 
 def _request(loader: L, types: tuple[type, ...]) -> None:
-    """Tell a loader which types and fields are wanted of it."""
-    if not types:
+    """Tell a loader which types and fields are wanted of it, beside those it knows of."""
+    if set(types) <= set(loader.requested.types):
         return
+    types = tuple(dict.fromkeys((*loader.requested.types, *types)))
     fields = {cls: list(_field_names(cls)) for cls in types}
     names = dict.fromkeys(name for cls in types for name in fields[cls])
     loader.requested = Requested(types, tuple(names))

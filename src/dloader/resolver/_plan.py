@@ -10,7 +10,15 @@ from enum import IntEnum
 from typing import Any
 
 from dloader.resolver._markers import Depends, ExposeAs, ICollector, Load, SendTo
-from dloader.resolver._types import FieldType, classes_in, field_types, functions_of, type_hints
+from dloader.resolver._types import (
+    FieldType,
+    classes_in,
+    field_types,
+    functions_of,
+    inner_metadata,
+    mro_place,
+    type_hints,
+)
 
 __all__ = ("Child", "Method", "Phase", "Plan", "Step", "compile_plan", "hint")
 
@@ -40,6 +48,8 @@ class Method:
     collectors: tuple[tuple[str, ICollector], ...]
     special: frozenset[str]
     """Which of ``context``, ``parent`` and ``ancestor_context`` it takes."""
+    may_take_context: bool = False
+    """Whether ``context`` has a default, for resolvers without one."""
 
     @property
     def per_node(self) -> bool:
@@ -103,9 +113,19 @@ class Plan:
         return bool(self.steps or self.posts or self.final or self.sends or self.exposes)
 
     @property
+    def final_steps(self) -> tuple[Step, ...]:
+        """``post_default_handler`` if there is one."""
+        return () if self.final is None else (self.final,)
+
+    @property
+    def all_steps(self) -> tuple[Step, ...]:
+        """The steps of all phases."""
+        return (*self.steps, *self.posts, *self.final_steps)
+
+    @property
     def methods(self) -> Iterable[Method]:
         """All methods of the plan."""
-        for step in (*self.steps, *self.posts, *([self.final] if self.final else [])):
+        for step in self.all_steps:
             if step.method is not None:
                 yield step.method
 
@@ -122,6 +142,14 @@ def compile_plan(cls: type) -> Plan:
     except NameError as error:
         plan.problems.append(f"{cls.__qualname__}: a type cannot be evaluated ({_first_line(error)})")
         return plan
+    for name, declared in fields.items():
+        for marker in inner_metadata(declared.annotation):
+            if isinstance(marker, (Load, ExposeAs, SendTo)):
+                kind = type(marker).__name__
+                plan.problems.append(
+                    f"{cls.__qualname__}.{name}: {kind} stands inside the type, where nobody reads it; put it around "
+                    f"the whole type: write Annotated[str | None, {kind}(...)], not Annotated[str, {kind}(...)] | None"
+                )
     filled = _compile_methods(plan, fields)
     _compile_loads(plan, fields, filled)
     plan.children = tuple(
@@ -162,7 +190,15 @@ def _compile_methods(plan: Plan, fields: Mapping[str, FieldType]) -> set[str]:
     """Compile ``resolve_`` and ``post_`` methods; return the fields that ``resolve_`` methods fill."""
     steps: list[Step] = []
     posts: list[Step] = []
-    for name, function in functions_of(plan.cls).items():
+    functions, others = functions_of(plan.cls)
+    for name in others:
+        target = name.partition("_")[2]
+        if name not in fields and target in (*fields, "default_handler"):
+            plan.problems.append(
+                f"{plan.cls.__qualname__}.{name} is no plain method: write `def {name}(self): ...` or `async def`, "
+                f"without classmethod, staticmethod, partialmethod or a cache around it"
+            )
+    for name, function in functions.items():
         prefix, _, target = name.partition("_")
         method = _compile_method(plan, name, function, is_post=prefix == "post")
         if name == "post_default_handler":
@@ -193,6 +229,7 @@ def _compile_method(plan: Plan, name: str, function: Callable[..., Any], is_post
     loaders: list[tuple[str, object]] = []
     collectors: list[tuple[str, ICollector]] = []
     special: set[str] = set()
+    may_take_context = False
     for parameter in list(inspect.signature(function).parameters.values())[1:]:
         annotation = hints.get(parameter.name)
         depends = _depends_of(parameter, annotation)
@@ -205,6 +242,8 @@ def _compile_method(plan: Plan, name: str, function: Callable[..., Any], is_post
                     f"methods take one"
                 )
             collectors.append((parameter.name, parameter.default))
+        elif parameter.name == "context" and parameter.default is not parameter.empty:
+            may_take_context = True
         elif parameter.name in ("context", "parent", "ancestor_context"):
             special.add(parameter.name)
         elif parameter.default is parameter.empty and parameter.kind.name not in (
@@ -223,6 +262,7 @@ def _compile_method(plan: Plan, name: str, function: Callable[..., Any], is_post
         tuple(loaders),
         tuple(collectors),
         frozenset(special),
+        may_take_context,
     )
 
 
@@ -246,7 +286,12 @@ def _compile_loads(plan: Plan, fields: Mapping[str, FieldType], filled: set[str]
     for name, declared in fields.items():
         for marker in declared.metadata:
             if isinstance(marker, Load):
-                if name in filled:
+                nearer = _nearer_method(plan.cls, name) if name in filled and name not in loads else 0
+                if nearer > 0:
+                    continue
+                if nearer < 0:
+                    plan.steps = tuple(step for step in plan.steps if step.child.name != name)
+                elif name in filled:
                     plan.problems.append(
                         f"{plan.cls.__qualname__}.{name} is filled twice: by Load and resolve_{name}, or by two Loads"
                     )
@@ -269,6 +314,13 @@ def _compile_loads(plan: Plan, fields: Mapping[str, FieldType], filled: set[str]
         ),
         *plan.steps,
     )
+
+
+def _nearer_method(cls: type, name: str) -> int:
+    """Whether the nearer of two declarations of a field is ``resolve_`` (1) or the annotation (-1); 0 if neither."""
+    annotated = mro_place(cls, lambda base: name in inspect.get_annotations(base))
+    method = mro_place(cls, lambda base: f"resolve_{name}" in vars(base))
+    return (method < annotated) - (method > annotated)
 
 
 def _problems_of_key(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from types import MethodType
 from typing import Any, Protocol, TypeVar, cast
+from weakref import WeakValueDictionary
 
 from dloader import DataLoader, Instrument, LoaderRegistry, OptionError, PlanError
 from dloader._shorten import shorten
@@ -105,7 +106,8 @@ class Resolver:
         )
         self._instruments = list(instruments)
         self._declared = () if annotation is None else classes_in(annotation)[0]
-        self._accepted: dict[type, Outlook] = {}
+        self._accepted: WeakValueDictionary[int, frozenset[type]] = WeakValueDictionary()
+        """Of the outlooks that were checked, what names their classes, by its id; it lives as long as they do."""
 
     @_OnClassToo
     async def resolve(self, tree: T) -> T:
@@ -145,13 +147,13 @@ class Resolver:
     def _accept(self, *classes: type) -> list[Outlook]:
         """The outlooks of root classes, checked together."""
         outlooks = [graph.refresh(cls) for cls in dict.fromkeys(classes)]
-        new = [outlook for outlook in outlooks if self._accepted.get(outlook.plan.cls) is not outlook]
+        new = [outlook for outlook in outlooks if id(outlook.named) not in self._accepted]
         if new:
             problems = dict.fromkeys(problem for outlook in new for problem in self._problems(outlook))
             if problems:
                 graph.forget_mistaken()
                 raise PlanError(list(problems))
-            self._accepted.update((outlook.plan.cls, outlook) for outlook in new)
+            self._accepted.update((id(outlook.named), outlook.named) for outlook in new)
         return outlooks
 
     def _problems(self, outlook: Outlook) -> Iterable[str]:

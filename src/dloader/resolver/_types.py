@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import inspect
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any, Literal, NewType, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, PydanticUserError, RootModel
-from typing_extensions import TypeAliasType  # comes with Pydantic
+from typing_extensions import TypeAliasType, is_typeddict  # comes with Pydantic
 
 __all__ = (
     "FieldType",
     "classes_in",
     "field_types",
     "functions_of",
+    "inner_metadata",
     "is_node_class",
+    "mro_place",
     "subclasses",
     "type_hints",
 )
@@ -103,12 +106,8 @@ def _leaves(annotation: Any, seen: set[int]) -> Iterator[Any]:
         return
     seen.add(id(annotation))
     origin = get_origin(annotation)
-    if isinstance(annotation, ALIASES):
+    if origin is Annotated or isinstance(annotation, (*ALIASES, NewType)):
         yield from _leaves(_value_of(annotation), seen)
-    elif isinstance(annotation, NewType):
-        yield from _leaves(annotation.__supertype__, seen)
-    elif origin is Annotated:
-        yield from _leaves(annotation.__origin__, seen)
     elif origin is Literal:
         return
     elif origin is not None:
@@ -118,6 +117,9 @@ def _leaves(annotation: Any, seen: set[int]) -> Iterator[Any]:
             yield origin
         for argument in get_args(annotation):
             yield from _leaves(argument, seen)
+    elif is_typeddict(annotation):
+        for part in _row_types(annotation):
+            yield from _leaves(part, seen)
     else:
         yield annotation
 
@@ -127,14 +129,49 @@ ALIASES: tuple[type, ...] = (getattr(typing, "TypeAliasType", TypeAliasType), Ty
 
 
 def _value_of(alias: Any) -> Any:
-    return alias.__value__
+    """What stands behind an alias, a ``NewType`` or ``Annotated``."""
+    names = ("__value__", "__supertype__", "__origin__")
+    return next(getattr(alias, name) for name in names if hasattr(alias, name))
 
 
-def functions_of(cls: type) -> dict[str, Callable[..., Any]]:
-    """The functions that a class defines or inherits, base classes first, in the order of their definition."""
+def _row_types(row: Any) -> Iterable[Any]:
+    try:
+        return typing.get_type_hints(row).values()
+    except NameError:  # a name that only Pydantic could find
+        return ()
+
+
+def inner_metadata(annotation: Any) -> Iterator[Any]:
+    """What is said by ``Annotated`` inside of a type, where Pydantic does not count it to the field."""
+    if get_origin(annotation) is Annotated:
+        yield from annotation.__metadata__
+    for part in get_args(annotation):
+        yield from inner_metadata(part)
+
+
+def functions_of(cls: type) -> tuple[dict[str, Callable[..., Any]], list[str]]:
+    """The ``resolve_`` and ``post_`` functions of a class, and the names that something else stands under.
+
+    Base classes come first, in the order of their definition.
+    """
     names = dict.fromkeys(name for base in reversed(cls.__mro__) for name in vars(base))
-    found = ((name, getattr(cls, name, None)) for name in names if name.startswith(("resolve_", "post_")))
-    return {name: member for name, member in found if isinstance(member, types.FunctionType)}
+    found = {
+        name: inspect.getattr_static(cls, name) for name in names if name.startswith(("resolve_", "post_"))
+    }
+    functions: dict[str, Callable[..., Any]] = {
+        name: member for name, member in found.items() if isinstance(member, types.FunctionType)
+    }
+    wrappers = (classmethod, staticmethod, functools.partialmethod)
+    return functions, [
+        name
+        for name, member in found.items()
+        if name not in functions and (isinstance(member, wrappers) or callable(member))
+    ]
+
+
+def mro_place(cls: type, declares: Callable[[type], bool]) -> int:
+    """How far up the first class is that declares something: 0 is the class itself."""
+    return next((place for place, base in enumerate(cls.__mro__) if declares(base)), len(cls.__mro__))
 
 
 def type_hints(function: Callable[..., Any], cls: type) -> dict[str, Any]:
