@@ -26,6 +26,9 @@ OPTIONS = frozenset(inspect.get_annotations(DataLoader))
 TAKEN = (frozenset(dir(DataLoader)) | vars(DataLoader(typing.cast(Any, asyncio.sleep))).keys()) - OPTIONS
 """What loaders themselves have: a parameter of such a name would overwrite it."""
 
+NAMES: WeakKeyDictionary[Any, tuple[str, ...]] = WeakKeyDictionary()
+"""Of the parameters of loader classes. Annotations are not kept: they may refer to the class, which would then stay."""
+
 
 class LoaderInstances(dict[Any, Any]):
     """Which loader served which loader class or function; printing it shows what was loaded.
@@ -84,7 +87,6 @@ class Params:
                 "split_loader_by_type makes one loader per type, so loader_instances cannot serve them"
             )
         # By loader class, which may be of a function: a long-lived resolver keeps no such class alive.
-        self._declared: WeakKeyDictionary[Any, dict[str, bool]] = WeakKeyDictionary()
         self._checked: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
 
     def problems(self, uses: Iterable[Use]) -> Iterable[str]:
@@ -113,7 +115,7 @@ class Params:
         label = _label(source)
         if given and source in self.instances:
             yield f"loader_params and loader_instances both name {label}: parameters are given to the instance itself"
-        for name in TAKEN.intersection(declared):
+        for name in (name for name in declared if name in TAKEN):
             yield f"{label}.{name} cannot be a parameter: it would overwrite what loaders have under that name"
         for name in given:
             if name not in declared:
@@ -133,10 +135,10 @@ class Params:
         """The parameters of a loader class, its own and inherited, and whether there is a default."""
         if not _is_loader_class(source):
             return {}
-        found = self._declared.get(source)
-        if found is None:
-            self._declared[source] = found = {name: hasattr(source, name) for name, _ in _declared(source)}
-        return found
+        names = NAMES.get(source)
+        if names is None:
+            NAMES[source] = names = tuple(dict(_declared(source)))
+        return {name: hasattr(source, name) for name in names}
 
     def value(self, source: Any, name: str) -> Any:
         """The value that was given for a parameter, checked, or UNSET."""
