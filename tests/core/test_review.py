@@ -271,6 +271,32 @@ class TestResults:
 
         run(law)
 
+    def test_sets_that_share_a_batch_keep_what_they_were_given(self, run):
+        """Also when a key was cleared between them: each gets what its own batch loaded."""
+
+        async def law():
+            gates = []
+
+            async def load(keys):
+                gate = asyncio.Event()
+                gates.append(gate)
+                number = len(gates)
+                await gate.wait()
+                return [number]
+
+            loader = DataLoader(load, max_batch_size=1)
+            first = loader.load_many([1, 2, 3])
+            await turns(4)
+            second = loader.clear(2).load_many([1, 2])
+            await turns(4)
+            for number in (0, 1, 3, 2):
+                gates[number].set()
+                await turns(4)
+            assert await first == [1, 2, 3]
+            assert await second == [1, 4]
+
+        run(law)
+
 
 class TestClassAttributes:
     @pytest.mark.parametrize(
