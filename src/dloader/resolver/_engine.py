@@ -24,7 +24,7 @@ from dloader.resolver._frame import Column, Frame
 from dloader.resolver._graph import Outlook, graph
 from dloader.resolver._lanes import Lanes, Source
 from dloader.resolver._params import Loaders
-from dloader.resolver._plan import Child, Phase, Plan, Step
+from dloader.resolver._plan import Child, Phase, Step
 from dloader.resolver._shared import SharedNodes
 from dloader.resolver._walk import flatten
 
@@ -243,7 +243,7 @@ class Engine:
             self._collect(frame)
             self._run_posts(frame, plan.posts)
         elif frame.phase is Phase.FINISHING:
-            self._run_posts(frame, _final(plan))
+            self._run_posts(frame, plan.final_steps)
         else:
             if frame.outlook.sends:
                 send(frame)
@@ -254,7 +254,7 @@ class Engine:
         """Give the nodes' collectors what was sent from below; all that is below is done."""
         if frame.outlook.sends:
             frame.arrived = receive(frame)
-        for step in (*frame.plan.posts, *_final(frame.plan)):
+        for step in (*frame.plan.posts, *frame.plan.final_steps):
             assert step.method is not None
             for name, proto in step.method.collectors:
                 try:
@@ -295,7 +295,3 @@ class Engine:
         for until, delayed in ((frame.unexposed, frame.after_exposed), (frame.steps_left, frame.after_steps)):
             while delayed and not until:
                 delayed.pop(0)()
-
-
-def _final(plan: Plan) -> tuple[Step, ...]:
-    return () if plan.final is None else (plan.final,)

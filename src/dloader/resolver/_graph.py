@@ -167,19 +167,15 @@ class Graph:
             nearest -= 1
         for level in range(nearest, depth + 1):
             known = levels[level]
-            for kind, plan in self.outlook(cls).closure.items() if cls not in known else ():
-                if kind not in known:
+            if cls not in known:
+                for kind, plan in self.outlook(cls).closure.items():
                     known[kind] = (
                         self._own_loaders(plan) if level == 0 else self._below(plan, levels[level - 1])
                     )
         return levels[depth][cls]
 
     def _own_loaders(self, plan: Plan) -> frozenset[Lane]:
-        return frozenset(
-            (source, step.phase)
-            for step in (*plan.steps, *plan.posts, *_final(plan))
-            for source in step.loaders
-        )
+        return frozenset((source, step.phase) for step in plan.all_steps for source in step.loaders)
 
     def _below(self, plan: Plan, nearer: Mapping[type, frozenset[Lane]]) -> frozenset[Lane]:
         found: frozenset[Lane] = frozenset()
@@ -189,10 +185,6 @@ class Graph:
         return found
 
 
-def _final(plan: Plan) -> tuple[Step, ...]:
-    return () if plan.final is None else (plan.final,)
-
-
 def _fields_below(plan: Plan) -> Iterator[Child]:
     yield from (step.child for step in plan.steps)
     yield from plan.children
@@ -200,7 +192,7 @@ def _fields_below(plan: Plan) -> Iterator[Child]:
 
 def _uses(plans: Iterable[Plan]) -> Iterator[Use]:
     for plan in plans:
-        for step in (*plan.steps, *plan.posts, *_final(plan)):
+        for step in plan.all_steps:
             yield from (Use(source, plan.cls, step) for source in step.loaders)
 
 

@@ -109,6 +109,7 @@ class Lanes:
         )
         if not free and nothing_else:  # shared nodes wait for one another: nobody else can come
             free = dict.fromkeys(self._groups.values())
+            self._watchers = {}
         for group in free:
             self._take(group)
         return [entry for group in free for entry in group.entries]
@@ -186,9 +187,7 @@ class Lanes:
 
     def _look_again(self, gone: Iterable[Source]) -> None:
         for source in gone:
-            for group in self._watchers.pop(source, ()):
-                if group.lanes in self._groups:
-                    self._to_look_at[group] = None
+            self._to_look_at.update(self._watchers.pop(source, {}))
 
     def _will_post(self, loader: object, phase: Phase, depth: int) -> bool:
         """Whether a frame at this depth has yet to come to the phase and will use the loader in it."""
@@ -200,5 +199,5 @@ class Lanes:
 
 
 def _later(frame: Frame) -> set[tuple[object, Phase]]:
-    steps = (*frame.plan.posts, *([frame.plan.final] if frame.plan.final is not None else []))
+    steps = (*frame.plan.posts, *frame.plan.final_steps)
     return {(loader, step.phase) for step in steps for loader in step.loaders}
