@@ -437,6 +437,11 @@ class DataLoader(Generic[K, V]):
         self._batches.instruments += options.checked_instruments(self.name, [instrument])
 
     @property
+    def is_idle(self) -> bool:
+        """Whether nobody waits for a key and no batch runs."""
+        return not self._batches.waiting and not self._batches.running
+
+    @property
     def statistics(self) -> Statistics:
         """Counts of batches, keys, cache hits, merged keys and errors so far."""
         return self._batches.statistics

@@ -415,3 +415,31 @@ class TestMemory:
         for _ in range(3):
             gc.collect()
         assert [reference() for reference in references] == [None, None]
+
+
+class TestLoadsThatNobodyReturns:
+    def test_nothing_runs_on_when_the_tree_is_filled(self, run):
+        """A load that a method begins and does not return ends with the resolve."""
+        begun = []
+
+        class Slow(DataLoader[int, int]):
+            async def batch_load_fn(self, keys: list[int]) -> list[int]:
+                await asyncio.Event().wait()
+                raise AssertionError
+
+        class Row(BaseModel):
+            name: str = ""
+
+            def resolve_name(self, loader=LoaderDepend(Slow)) -> str:
+                begun.append((loader, loader.load(1)))
+                return "done"
+
+        async def law():
+            row = await Resolver().resolve(Row())
+            [(loader, future)] = begun
+            assert row.name == "done"
+            assert loader.is_idle
+            assert future.cancelled()
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+
+        run(law)

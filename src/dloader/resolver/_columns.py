@@ -264,6 +264,12 @@ class Columns:
 
     # -- stopping ----------------------------------------------------------------------------------------
 
+    async def end(self) -> None:
+        """The tree is filled: loads that a method began and did not return are nobody's, and are ended."""
+        for loader in self._loaders.own:
+            if not loader.is_idle:
+                await loader.shutdown()
+
     async def stop(self) -> None:
         """Cancel what the tree has under way, and wait until it has ended, also when cancelled once more."""
         running, self.running = self.running, set()

@@ -63,6 +63,7 @@ class Engine:
         try:
             self._enter(None, Child("", (), unknown=True), [self._root], [0])
             await self._work()
+            await self._columns.end()
             for mutable in self._sets:  # filling its members may have changed their hashes
                 members = list(mutable)
                 mutable.clear()
