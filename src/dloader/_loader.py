@@ -230,6 +230,7 @@ class DataLoader(Generic[K, V]):
             KeyTypeError: The key cannot be used. Nothing was requested.
             LoaderClosedError: The loader was shut down.
             WrongLoopError: There is no event loop, or another one has open batches of this loader.
+            RecursiveLoadError: A batch function asks for what waits for that very batch: it would never end.
         """
         batches = self._batches
         try:
@@ -300,7 +301,7 @@ class DataLoader(Generic[K, V]):
             A future of the list of values, in the order of `keys`.
 
         Raises:
-            KeyTypeError, LoaderClosedError, WrongLoopError: As `load` does.
+            KeyTypeError, LoaderClosedError, WrongLoopError, RecursiveLoadError: As `load` does.
         """
         try:
             loop = asyncio.get_running_loop()

@@ -123,6 +123,7 @@ class Resolver:
             PlanError: The models and the arguments do not fit; all mistakes at once, before anything is loaded.
             LoaderParamError: A loader that is needed lacks a parameter.
             OptionError: The tree holds no model.
+            EndlessTreeError: Loaded rows lead back to each other.
             Exception: What a method, validator or batch function raised, with a note that tells the path.
         """
         if tree is None:
