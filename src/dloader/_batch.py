@@ -2,31 +2,35 @@
 
 Invariants, between any two steps of the event loop:
 
-- each key of a batch stands in it once, and has one entry: in the loader's table of waited-for keys, or,
-  once ``clear`` or ``prime`` has outdated a running load, in the batch's own ``detached``;
-- a key that nobody waits for is dead: a batch that has not started forgets it, a running batch
-  keeps an empty `Crowd` for it, which a later caller may still join;
-- a batch whose keys are all dead is abandoned: it never starts, or its task is cancelled;
-- when a batch ends, in whatever way, every caller's future is done and its keys are out of the table.
+- each key of a batch stands in ``entries`` once, from when it is asked for until the batch ends; a batch that is
+  about to start forgets the keys that everybody has left;
+- a running batch that is waited for watches one of the futures that wait, and is abandoned one turn after the
+  last of them was cancelled;
+- a key that was cleared or primed while its batch ran is ``outdated``: nobody joins it there, and its result is not
+  cached; so is the result of a key primed before the start;
+- when a batch ends, in whatever way, every caller's future is done, and its keys are loaded afresh.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable
+from asyncio import Future
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Sequence, Set as AbstractSet
 from contextvars import copy_context
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from dloader._callers import Call, Crowd, Entry, Share, calls_of
+from dloader._callers import Crowd, Entry, Share, fail_all, futures_of, is_left, seen
 from dloader._failure import own
 from dloader._nesting import inside
-from dloader._results import align
+from dloader._results import align, failures
 from dloader._tasks import start_task
 from dloader.errors import BatchAbortedError
 
 if TYPE_CHECKING:
     from dloader._batches import Batches
+    from dloader._events import BatchInfo
 
 __all__ = ("Batch", "State")
 
@@ -46,59 +50,53 @@ class State(Enum):
 class Batch(Generic[K, V]):
     """One call of the batch function in the making; lives from its first key until its callers are settled."""
 
-    __slots__ = (
-        "__weakref__",
-        "_batches",
-        "awaited_by",
-        "cache_keys",
-        "context",
-        "dead",
-        "detached",
-        "error",
-        "failed",
-        "keys",
-        "listeners",
-        "loop",
-        "number",
-        "primed",
-        "reported",
-        "shares",
-        "state",
-        "task",
-        "waits",
-    )
+    # What most batches never need is a default of the class: a batch is made in a third of the time.
+    state = State.OPEN
+    is_mixed = False
+    """Whether an entry is something else than one caller's future."""
+    task: asyncio.Task[None] | None = None
+    outdated: AbstractSet[Hashable] = frozenset()
+    """Keys whose results must not be cached: they were primed, or cleared while the batch ran."""
+    awaited_by: AbstractSet[Batch[Any, Any]] = frozenset()
+    """Running batches, of any loader, whose functions asked for keys of this one."""
+    info: BatchInfo[K, V] | None = None
+    """What instruments are shown, kept for the end."""
+    waits = False
+    """Whether its function has asked other batches for keys."""
+    error: Exception | None = None
+    """What the batch function raised after all callers had left."""
+    failed = False
+    """Whether callers were given errors."""
+    waiting: deque[Any] | None = None
+    """While it runs: who waits, the watched one last; those before it have not been looked at."""
 
-    def __init__(self, batches: Batches[K, V], loop: asyncio.AbstractEventLoop, number: int) -> None:
+    def __init__(
+        self,
+        batches: Batches[K, V],
+        loop: asyncio.AbstractEventLoop,
+        number: int,
+        entries: dict[Any, Entry[V]],
+    ) -> None:
         self._batches = batches
         self.loop = loop
         self.number = number
+        self.entries = entries
         self.context = copy_context()
-        self.state = State.OPEN
-        self.keys: list[K] = []
-        # Without a cache_key_fn the keys are their own cache keys: one list under two names.
-        self.cache_keys: list[Hashable] = cast(list[Hashable], self.keys) if batches.plain_keys else []
+        self.own_keys: list[K] | None = None if batches.plain_keys else []
+        """The keys as they were given, where a ``cache_key_fn`` makes others of them."""
         self.shares: list[Share[V]] = []
-        self.dead = 0
-        self.detached: dict[Hashable, Entry[V]] = {}
-        self.primed: set[Hashable] = set()
-        """Keys primed before the start: their results must not overwrite what was primed."""
-        self.awaited_by: set[Batch[Any, Any]] = set()
-        """Running batches, of any loader, whose functions asked for keys of this one."""
-        self.waits = False
-        """Whether its function has asked other batches for keys."""
         self.listeners: list[Callable[[], object]] = []
         """Called once when the batch has ended; the resolver waits for batches, not for single keys."""
-        self.task: asyncio.Task[None] | None = None
-        self.error: Exception | None = None
-        """What the batch function raised after all callers had left."""
-        self.failed = False
-        """Whether callers were given errors."""
-        self.reported = False
 
     @property
     def size(self) -> int:
         """How many keys were added so far, those that everybody left included."""
-        return len(self.keys)
+        return len(self.entries)
+
+    @property
+    def keys(self) -> list[K]:
+        """The keys, in the order in which they were asked for."""
+        return list(self.entries) if self.own_keys is None else list(self.own_keys)
 
     @property
     def is_open(self) -> bool:
@@ -116,69 +114,92 @@ class Batch(Generic[K, V]):
         return self._batches.loader.name
 
     def __repr__(self) -> str:
-        return f"<batch {self.number} of {self._batches.loader.name} {self.state.name.lower()} keys={len(self.keys)}>"
+        return (
+            f"<batch {self.number} of {self.loader_name} {self.state.name.lower()} keys={len(self.entries)}>"
+        )
 
     # -- who waits -------------------------------------------------------------------------------------------
 
-    def join(self, cache_key: Hashable, entry: Entry[V], member: Call[V] | Share[V]) -> None:
-        """Let `member` wait with `entry`, which stands at `cache_key` in the loader's table."""
+    def join(self, cache_key: Hashable, member: Future[V] | Share[V]) -> None:
+        """Let `member` wait for a key that somebody waits for, or did."""
+        entry = self.entries[cache_key]
         if type(entry) is Crowd:
-            if not entry.live:
-                self.dead -= 1
-            entry.members.append(member)
-            entry.live += 1
+            entry.append(member)
         else:
-            self._batches.waiting[cache_key] = Crowd(self, [entry, member])
+            self.entries[cache_key] = Crowd((entry, member))
+            self.is_mixed = True
+        if self.waiting is not None:
+            self.waiting.appendleft(member)
 
-    def leave(self, cache_key: Hashable) -> None:
-        """Forget one of those who wait for the key."""
-        if self.state is State.ENDED:
-            return
-        table = self._table_of(cache_key)
-        entry = table[cache_key]
-        if type(entry) is Crowd:
-            entry.live -= 1
-            if entry.live:
+    def drop_left_keys(self) -> None:
+        """Forget the keys that everybody has left; nobody is asked for them."""
+        entries = self.entries
+        if not self.is_mixed:
+            futures: Iterable[Any] = entries.values()
+            if not any(map(Future.done, futures)):
                 return
+        left = {cache_key for cache_key, entry in entries.items() if is_left(entry)}
+        if not left:
+            return
+        if self.own_keys is not None:
+            pairs = zip(entries, self.own_keys, strict=True)
+            self.own_keys = [key for cache_key, key in pairs if cache_key not in left]
+        self._batches.forget_keys(self, left)
+        for cache_key in left:
+            del entries[cache_key]
+        if self.outdated:
+            self.outdated = set(self.outdated - left)
+        self.shares = [share for share in self.shares if not is_left(share)]
+
+    def watch(self) -> None:
+        """Be told when the last of those who wait has left."""
+        if self.waiting is None:
+            self.waiting = deque(self.entries.values())
+        waiting = self.waiting
+        while waiting:
+            one = waiting[-1]
+            if type(one) is Crowd:
+                waiting.pop()
+                waiting.extend(one)
+                continue
+            future: Future[Any] = one.many.future if type(one) is Share else one
+            if not future.done():
+                future.add_done_callback(self._watched_is_done)
+                return
+            waiting.pop()
+        self._abandon()
+
+    def _watched_is_done(self, _: Future[Any]) -> None:
         if self.state is State.RUNNING:
-            table[cache_key] = Crowd(self, [])
-        else:
-            del table[cache_key]
-            self.primed.discard(cache_key)
-        self.dead += 1
-        if self.dead == len(self.keys):
-            self._abandon()
+            self.watch()
 
-    def detach(self, cache_key: Hashable) -> None:
-        """Keep the callers of an outdated key, but let nobody join them and nothing be cached."""
-        self.detached[cache_key] = self._batches.waiting.pop(cache_key)
+    def _stop_watching(self) -> None:
+        if self.waiting:
+            one = self.waiting[-1]
+            (one.many.future if type(one) is Share else one).remove_done_callback(self._watched_is_done)
+        self.waiting = None
 
-    def _table_of(self, cache_key: Hashable) -> dict[Hashable, Entry[V]]:
-        return self.detached if cache_key in self.detached else self._batches.waiting
+    def forget(self) -> None:
+        """End without telling anybody: the event loop was closed."""
+        self._stop_watching()
+        self.state = State.ENDED
 
     def _abandon(self) -> None:
         """Nobody waits for any key: do not start, or stop."""
-        running = self.state is State.RUNNING
-        if running:
-            self._take_entries()
-        self.state = State.ENDED
-        self.shares = []
-        if self._batches.open is self:
-            self._batches.open = None
+        reason = f"nobody waits for {self!r} any more"
+        self._end()
+        self._take_shares()
         if self.task is not None:
-            self.task.cancel(f"nobody waits for {self!r} any more")
+            self.task.cancel(reason)
         self._wake_listeners()
 
-    def _take_entries(self) -> list[Entry[V]]:
-        """Remove and return the entries of all keys, in their order."""
-        waiting = self._batches.waiting
-        if not self.detached:
-            if len(waiting) > len(self.cache_keys):
-                return list(map(waiting.pop, self.cache_keys))
-            entries = list(map(waiting.__getitem__, self.cache_keys))  # all that is waited for: half the time
-            waiting.clear()
-            return entries
-        return [self._table_of(cache_key).pop(cache_key) for cache_key in self.cache_keys]
+    def _end(self) -> dict[Any, Entry[V]]:
+        """Let go of the callers; return the entries, whose callers are still to be settled."""
+        self._stop_watching()
+        self.state = State.ENDED
+        self._batches.ended(self)
+        entries, self.entries = self.entries, {}
+        return entries
 
     def _take_shares(self) -> list[Share[V]]:
         """Let go of the shares, which refer to this batch: it need not wait for the garbage collector."""
@@ -190,66 +211,62 @@ class Batch(Generic[K, V]):
     def close(self) -> None:
         """Take no more keys and run the batch as soon as ``max_concurrency`` allows."""
         if self.state is State.OPEN:
-            self.state = State.CLOSED
-            self._batches.closed(self)
+            self._batches.close(self)
             self._batches.start_ready()
 
     def start(self) -> None:
         """Call the batch function in a task of its own, at once where Python can."""
-        name = f"{self._batches.loader.name}-{self.number}"
+        self.drop_left_keys()
+        if not self.entries:
+            self._abandon()
+            self._batches.release(self)
+            return
         coroutine = self._run()
+        name = f"{self.loader_name}-{self.number}"
+        context = self.context
+        del self.context  # it will refer to this batch
         try:
-            task = start_task(self.loop, coroutine, name=name, context=self.context)
+            task = start_task(self.loop, coroutine, name=name, context=context)
         except Exception as error:  # the application's task factory raised
             if self.state is not State.CLOSED:  # it had begun: who runs it will end it
                 raise
             coroutine.close()
-            self._drop_dead_keys()
             self._fail(error)
             self._batches.release(self)
             return
-        if not task.done():
-            self.task = task
-            task.add_done_callback(self._sweep)
-            if self.state is State.ENDED:  # abandoned in its first step
-                task.cancel()
+        if task.done():
+            return
+        self.task = task
+        task.add_done_callback(self._sweep)
+        if self.state is State.RUNNING:
+            self.watch()
 
     def _sweep(self, task: asyncio.Task[None]) -> None:
         """End a batch whose task was cancelled before its first step: its coroutine never ran."""
         if self.task is task:
             self.task = None
-            self._drop_dead_keys()
             self._fail(asyncio.CancelledError())
             self._batches.release(self)
-
-    def _drop_dead_keys(self) -> None:
-        if not self.dead:
-            return
-        waiting = self._batches.waiting
-        alive: dict[Hashable, K] = {}
-        for cache_key, key in zip(self.cache_keys, self.keys, strict=True):
-            entry = waiting.get(cache_key)
-            if entry is not None and entry.batch is self:
-                alive[cache_key] = key
-        self.dead = 0
-        self.keys[:] = alive.values()
-        if not self._batches.plain_keys:
-            self.cache_keys[:] = alive
 
     async def _run(self) -> None:
         batches = self._batches
         error: BaseException | None = None
-        # Where tasks do not start at once, callers could still come and go until now.
-        self._drop_dead_keys()
+        if self.task is not None:  # the task did not start at once: callers could still come and go until now
+            self.drop_left_keys()
+            if not self.entries:
+                self.task = None
+                self._abandon()
+                batches.release(self)
+                return
         self.state = State.RUNNING
         try:
             batches.started_one(self)
             inside.set(self)
-            try:
-                returned = await batches.fetch(list(self.keys))
-            finally:
-                inside.set(None)
-            self._settle(*align(batches.loader, self, returned))
+            if self.task is not None:
+                self.watch()
+            returned = await batches.fetch(self.keys)
+            if self.state is State.RUNNING:
+                self._settle(align(batches.loader, self, returned))
         except BaseException as raised:
             error = raised
             self._fail(raised)
@@ -263,32 +280,63 @@ class Batch(Generic[K, V]):
 
     # -- settling --------------------------------------------------------------------------------------------
 
-    def _settle(self, results: dict[Hashable, V], errors: dict[Hashable, Exception]) -> None:
-        """Give everybody the result of their key, which is in one of the two mappings."""
-        entries = self._end(results, errors)
-        if entries is None:
-            return
-        if errors:
-            self.failed = True
-            self._settle_calls_one_by_one(entries, results, errors)
-        else:
-            for entry, value in zip(entries, results.values(), strict=True):
-                if type(entry) is Call or type(entry) is Crowd:
-                    entry.settle(value)
-        for share in self._take_shares():
-            share.settle(results, errors)
-        self._wake_listeners()
+    def _settle(self, values: Sequence[V]) -> None:
+        """Give everybody the result of their key."""
+        kinds = set(
+            map(type, values)
+        )  # one look at the few types that occur, much cheaper than one at each value
+        for kind in kinds:
+            if issubclass(kind, BaseException):
+                self._settle_with_errors(values)
+                return
+        entries = self._end()
+        refused = 0
+        pairs = zip(entries.values(), values, strict=True)
+        while True:
+            try:
+                for entry, value in pairs:
+                    entry.set_result(value)
+                break
+            except asyncio.InvalidStateError:  # cancelled, or completed from outside: it is left as it is
+                refused += 1
+        is_plain = not (self.is_mixed or refused)
+        self._batches.cache.store(entries, values, kinds, self.outdated, is_plain)
+        if self.shares:
+            self._settle_shares(entries, values)
+        if self.listeners:
+            self._wake_listeners()
 
-    def _settle_calls_one_by_one(
-        self, entries: list[Entry[V]], results: dict[Hashable, V], errors: dict[Hashable, Exception]
-    ) -> None:
-        for cache_key, entry in zip(self.cache_keys, entries, strict=True):
+    def _settle_shares(self, entries: dict[Any, Entry[V]], values: Sequence[V]) -> None:
+        found: dict[Any, V] = {}
+
+        def by_key() -> dict[Any, V]:
+            if not found:
+                found.update(zip(entries, values, strict=True))
+            return found
+
+        for share in self._take_shares():
+            share.settle(values, by_key)
+
+    def _settle_with_errors(self, values: Sequence[Any]) -> None:
+        """Give some their results, and others the exceptions that the batch function returned for their keys."""
+        batches = self._batches
+        errors = failures(batches.loader, self.keys, self.entries, values)
+        results = {key: value for key, value in zip(self.entries, values, strict=True) if key not in errors}
+        unawaited: list[Future[Any]] = []
+        for cache_key, entry in self._end().items():
             error = errors.get(cache_key)
-            for call in calls_of(entry):
-                if error is None:
-                    call.settle(results[cache_key])
-                else:
-                    call.fail(error)
+            if error is not None:
+                unawaited += fail_all(futures_of(entry), error)
+                continue
+            for future in futures_of(entry):
+                if not future.done():
+                    future.set_result(results[cache_key])
+        cache = batches.cache
+        cache.store(results, list(results.values()), set(map(type, results.values())), self.outdated)
+        unawaited += (
+            share.many.future for share in self._take_shares() if share.settle_with_errors(results, errors)
+        )
+        self._has_failed(errors, unawaited)
 
     def _fail(self, raised: BaseException) -> None:
         """Fail everybody: the batch function did not return one result per key."""
@@ -297,54 +345,29 @@ class Batch(Generic[K, V]):
                 self._batches.forget()
             return
         error = self._explain(raised)
-        errors = dict.fromkeys(self.cache_keys, error) if isinstance(raised, Exception) else {}
-        entries = self._end({}, errors)
-        if entries is None:
-            self._report_late(raised)
+        if self.state is State.ENDED:
+            self._report_late(raised, error)
             return
+        entries = self._end()
+        unawaited = fail_all((future for entry in entries.values() for future in futures_of(entry)), error)
+        unawaited += (share.many.future for share in self._take_shares() if share.fail(error))
+        self._has_failed(dict.fromkeys(entries, error) if isinstance(raised, Exception) else {}, unawaited)
+
+    def _has_failed(self, errors: dict[Hashable, Exception], unawaited: Sequence[Future[Any]]) -> None:
+        """Remember the errors, if they are to be, and have asyncio report one of them at most.
+
+        It reports each failed future that is freed before anybody has looked at it. Those that are awaited will be
+        looked at; of the others one is left to be reported, however many keys and callers there are.
+        """
         self.failed = True
-        for entry in entries:
-            for call in calls_of(entry):
-                call.fail(error)
-        for share in self._take_shares():
-            share.fail(error)
+        if self._batches.loader.cache_errors:
+            self._batches.cache.store(errors, list(errors.values()), set(), self.outdated)
+        for future in unawaited[1:]:
+            seen(future)
         self._wake_listeners()
 
-    def _end(self, results: dict[Hashable, V], errors: dict[Hashable, Exception]) -> list[Entry[V]] | None:
-        """Remember what may be remembered and take the callers out of the tables, to be settled.
-
-        Returns:
-            What stood at each key, or ``None`` when everybody has left, be it while the map was written to.
-        """
-        if self.state is not State.ENDED:
-            self._remember(results, errors)
-        if self.state is State.ENDED:
-            return None
-        entries = self._take_entries()
-        self.state = State.ENDED
-        return entries
-
-    def _remember(self, results: dict[Hashable, V], errors: dict[Hashable, Exception]) -> None:
-        cache, outdated = self._batches.cache, self.primed
-        if self.detached:
-            outdated = outdated | self.detached.keys()
-        cache.store(results, outdated)
-        if self._batches.loader.cache_errors:
-            cache.store(errors, outdated)
-
-    def _report_late(self, raised: BaseException) -> None:
-        """Tell about a failure in a batch that everybody had left; `shutdown` returns those it caused."""
-        if isinstance(raised, asyncio.CancelledError):
-            return
-        self.error = self._explain(raised)
-        if not self._batches.loader.closed:
-            message = (
-                f"Batch {self.number} of loader {self.loader_name!r} failed after all its callers had left"
-            )
-            self.loop.call_exception_handler({"message": message, "exception": self.error})
-
     def _explain(self, raised: BaseException) -> Exception:
-        where = f"in batch {self.number} of loader {self._batches.loader.name!r} (keys: {len(self.keys)})"
+        where = f"in batch {self.number} of loader {self.loader_name!r} (keys: {len(self.entries)})"
         if isinstance(raised, Exception):
             return own(raised, where)
         how = "was cancelled" if isinstance(raised, asyncio.CancelledError) else f"raised {raised!r}"
@@ -352,34 +375,33 @@ class Batch(Generic[K, V]):
         error.__cause__ = raised
         return error
 
+    def _report_late(self, raised: BaseException, error: Exception) -> None:
+        """Tell about a failure in a batch that everybody had left; `shutdown` returns those it caused."""
+        if isinstance(raised, asyncio.CancelledError):
+            return
+        self.error = error
+        if not self._batches.loader.closed:
+            message = (
+                f"Batch {self.number} of loader {self.loader_name!r} failed after all its callers had left"
+            )
+            self.loop.call_exception_handler({"message": message, "exception": error})
+
     # -- the end ---------------------------------------------------------------------------------------------
 
     def cancel_callers(self) -> None:
         """Cancel everybody who waits, because the loader is being shut down."""
         if self.state is State.ENDED:
             return
-        if self.state is not State.RUNNING:
-            self._drop_dead_keys()
-        entries = self._take_entries()
-        self.state = State.ENDED
-        reason = f"loader {self._batches.loader.name!r} was shut down"
-        for entry in entries:
-            for call in calls_of(entry):
-                call.cancel(reason)
+        entries = self._end()
+        reason = f"loader {self.loader_name!r} was shut down"
+        for entry in entries.values():
+            for future in futures_of(entry):
+                future.cancel(reason)
         for share in self._take_shares():
-            share.many.cancel(reason)
+            share.many.future.cancel(reason)
         self._wake_listeners()
 
     def _wake_listeners(self) -> None:
         listeners, self.listeners = self.listeners, []
         for listener in listeners:
             listener()
-
-    def report_unseen(self, future: asyncio.Future[object]) -> None:
-        """Tell the loop's exception handler that nobody looked at a failure of this batch, once per batch."""
-        if not self.reported and not self.loop.is_closed():
-            self.reported = True
-            message = f"A load of {self._batches.loader.name!r} failed and nobody looked at the error"
-            self.loop.call_exception_handler(
-                {"message": message, "exception": future.exception(), "future": future}
-            )

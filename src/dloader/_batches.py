@@ -2,18 +2,21 @@
 
 Shared by the loader, which adds keys, and its batches, which settle them. Lives as long as the loader; the
 loop it is bound to changes when there is no open work.
+
+Invariant: a batch is open exactly while ``entries`` is not empty, and these are its entries.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from asyncio import Future
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from dloader._batch import Batch, State
-from dloader._callers import Call, Entry, Many, Share
+from dloader._callers import Crowd, Entry, Many, Share
 from dloader._dispatch import settle
 from dloader._events import BatchInfo, Statistics
 from dloader._nesting import inside, wait_for, waiters_of
@@ -32,32 +35,41 @@ V = TypeVar("V")
 
 logger = logging.getLogger("dloader")
 
+NOWHERE: Any = object()
+"""No event loop, not even the missing one."""
+
 
 class Batches(Generic[K, V]):
-    """Opens, closes, starts and counts batches; keeps the table of the keys that somebody waits for."""
+    """Opens, closes, starts and counts batches; knows which keys somebody waits for."""
 
     __slots__ = (
         "_ahead",
         "_loader",
         "_max_concurrency",
-        "_numbers",
         "_policy",
         "_ready",
+        "_sole",
         "_start_scheduled",
         "_starting",
         "cache",
         "cache_hits",
+        "entries",
         "errors",
         "fetch",
         "instruments",
         "keys",
+        "known",
+        "limit",
         "loop",
         "merged",
+        "new_future",
         "open",
+        "opened",
         "plain_keys",
+        "plain_loop",
         "running",
         "started",
-        "waiting",
+        "under_way",
     )
 
     def __init__(
@@ -66,31 +78,41 @@ class Batches(Generic[K, V]):
         fetch: Callable[[list[K]], Awaitable[object]],
         cache: Cache,
         policy: Dispatch,
+        max_batch_size: int | None,
         max_concurrency: int | None,
         plain_keys: bool,
         instruments: Sequence[Instrument],
     ) -> None:
         self._loader = loader
         self._policy = policy
+        self.limit = max_batch_size
         self._max_concurrency = max_concurrency
         self.fetch = fetch
         """Where values come from; a second-level store wraps this one call."""
         self.cache = cache
+        self.known = cache.known
         self.plain_keys = plain_keys
         """Whether keys are their own cache keys."""
         self.instruments = list(instruments)
         self.loop: asyncio.AbstractEventLoop | None = None
-        self.waiting: dict[Hashable, Entry[V]] = {}
-        """Who waits for each key that a later caller may still join."""
+        self.plain_loop: asyncio.AbstractEventLoop = NOWHERE
+        """The loop, as long as a load there needs no care: see `DataLoader.load`."""
+        self.new_future: Callable[[], Future[V]] = Future
         self.open: Batch[K, V] | None = None
         """The batch that new keys go into."""
+        self.entries: dict[Any, Entry[V]] = {}
+        """Who waits for each key of the open batch."""
+        self.under_way: dict[Any, Any] = {}
+        """The keys of the batches that are closed and have not ended; a later caller may join them."""
+        self._sole: Batch[K, V] | None = None
+        """While only one is under way: that one, and the dict above is its entries. Else that maps keys to batches."""
         self._ready: OrderedDict[Batch[K, V], None] = OrderedDict()
         self._ahead: OrderedDict[Batch[K, V], None] = OrderedDict()
         """Closed batches that running batch functions wait for: they come before those that are ready."""
         self.running: set[Batch[K, V]] = set()
         """Batches whose task has not ended; the strong references to these tasks."""
         self._start_scheduled = self._starting = False
-        self._numbers = self.started = self.keys = self.cache_hits = self.merged = self.errors = 0
+        self.opened = self.started = self.keys = self.cache_hits = self.merged = self.errors = 0
 
     # -- what the loader does --------------------------------------------------------------------------------
 
@@ -104,10 +126,15 @@ class Batches(Generic[K, V]):
         """A snapshot of the counters."""
         return Statistics(self.started, self.keys, self.cache_hits, self.merged, self.errors)
 
+    @property
+    def waiting(self) -> int:
+        """How many keys somebody waits for, or did when last looked."""
+        return len(self.entries) + len(self.under_way)
+
     def bind(self, loop: asyncio.AbstractEventLoop) -> None:
         """Work on `loop` from now on; the work of a loop that was closed is forgotten."""
         bound = self.loop
-        if bound is not None and bound is not loop and (self.waiting or self.running):
+        if bound is not None and (self.waiting or self.running):
             if not bound.is_closed():
                 raise WrongLoopError(
                     f"loader {self._loader.name!r} has open batches on another event loop ({bound!r}); a loader "
@@ -115,36 +142,155 @@ class Batches(Generic[K, V]):
                 )
             self.forget()
         self.loop = loop
+        self.cache.leave_loop()
+        # A bare Future() costs half of what create_future() does; it belongs to the loop that runs.
+        self.new_future = (
+            Future if loop.is_running() and type(loop.create_future()) is Future else loop.create_future
+        )
         self._start_scheduled = False
+        self.choose_way()
+
+    def choose_way(self) -> None:
+        """See whether loads on this loop need care, which costs them as much again."""
+        is_plain = self.plain_keys and not (self.instruments or self._loader.closed or self.cache.must_ask)
+        self.plain_loop = self.loop if is_plain and self.loop is not None else NOWHERE
 
     def forget(self) -> None:
         """Drop the work of a loop that was closed: nobody can be told any more."""
         for batch in {*self.running, *self.unstarted()}:
-            batch.state = State.ENDED
-        self.waiting = {}
+            batch.forget()
+        self.entries, self.under_way, self._sole = {}, {}, None
         self.running = set()
         self._ready.clear()
         self._ahead.clear()
         self.open = None
 
-    def open_batch(self) -> Batch[K, V]:
+    def ask(self, key: K, cache_key: Hashable) -> Future[V]:
+        """A new caller's future, for a key that is not cached."""
+        future = self.new_future()
+        batch = self.batch_of(cache_key)
+        if batch is not None:
+            self.join(batch, cache_key, future)
+            return future
+        batch = self.open or self._open_batch()
+        if inside.get() is not None:
+            self.nest(batch, key)
+        is_first = not self.entries
+        self.entries[cache_key] = future
+        if batch.own_keys is not None:
+            batch.own_keys.append(key)
+        self._added(batch, is_first)
+        return future
+
+    def ask_many(self, many: Many[V], unique: dict[Any, K]) -> None:
+        """Add keys that nobody waits for yet, in as many batches as it takes."""
+        cache_keys, keys = list(unique), list(unique.values())
+        position = 0
+        while position < len(keys):
+            batch = self.open or self._open_batch()
+            is_first = not self.entries
+            end = len(keys) if self.limit is None else position + self.limit - len(self.entries)
+            part = cache_keys[position:end]
+            if inside.get() is not None:
+                self.nest(batch, keys[position])
+            share = many.add_share(batch, part, is_first)
+            self.entries.update(dict.fromkeys(part, share))
+            if batch.own_keys is not None:
+                batch.own_keys += keys[position:end]
+            batch.is_mixed = True
+            position = end
+            self._added(batch, is_first)
+
+    def join_many(self, many: Many[V], unique: dict[Any, K]) -> list[K]:
+        """Let `many` wait for what others wait for already: take these keys out of `unique` and return them."""
+        shares: dict[Batch[K, V], Share[V]] = {}
+        keys: list[K] = []
+        for cache_key in [key for key in unique if key in self.entries or key in self.under_way]:
+            batch = self.batch_of(cache_key)
+            assert batch is not None  # noqa: S101 - it was found a line ago
+            share = shares.get(batch)
+            if share is None:
+                shares[batch] = share = many.add_share(batch, [])
+            self.join(batch, cache_key, share)
+            share.cache_keys.append(cache_key)
+            keys.append(unique.pop(cache_key))
+        return keys
+
+    def join(self, batch: Batch[K, V], cache_key: Hashable, member: Future[V] | Share[V]) -> None:
+        """Let `member` wait for a key that somebody waits for already."""
+        if inside.get() is not None:
+            self.nest(batch, cache_key)
+        self.merged += 1
+        batch.join(cache_key, member)
+
+    def crowd(self, entry: Future[V] | Share[V], member: Future[V]) -> Crowd:
+        """What stands at a key of the open batch for two that wait for it."""
+        assert self.open is not None  # noqa: S101 - the entry is in it
+        self.open.is_mixed = True
+        return Crowd((entry, member))
+
+    def batch_of(self, cache_key: Hashable) -> Batch[K, V] | None:
+        """The batch that loads a key, unless nobody may join it there any more."""
+        if cache_key in self.entries:
+            return self.open
+        if cache_key in self.under_way:
+            return self._sole or self.under_way[cache_key]
+        return None
+
+    def nest(self, batch: Batch[K, V], key: object) -> None:
+        """A load that may be inside a batch function is about to wait for `batch`."""
+        if wait_for(batch, key) and batch in self._ready:
+            del self._ready[batch]
+            self._ahead[batch] = None
+            self._start_soon()
+
+    def outdate(self, cache_key: Hashable, primed: bool) -> None:
+        """A key was primed or cleared: what is being loaded for it must not be cached or joined any more.
+
+        A batch that has not started reads the key later than now: only priming concerns it.
+        """
+        batch = self.batch_of(cache_key)
+        if batch is None:
+            return
+        if not isinstance(batch.outdated, set):
+            batch.outdated = set()
+        if batch.state is State.RUNNING:
+            batch.outdated.add(cache_key)
+            del self._by_key()[cache_key]
+        elif primed:
+            batch.outdated.add(cache_key)
+        else:
+            batch.outdated.discard(cache_key)
+
+    def waited_for(self) -> list[Hashable]:
+        """All keys that somebody waits for and that may be joined."""
+        return [*self.entries, *self.under_way]
+
+    def unstarted(self) -> list[Batch[K, V]]:
+        """The open batch and those that wait for ``max_concurrency``."""
+        return [*self._ahead, *self._ready, *([self.open] if self.open is not None else [])]
+
+    # -- opening and closing ---------------------------------------------------------------------------------
+
+    def _open_batch(self) -> Batch[K, V]:
         """Open the batch that the next keys go into."""
         assert self.loop is not None  # noqa: S101 - load() binds the loop first
-        self._numbers += 1
-        self.open = batch = Batch(self, self.loop, self._numbers)
+        self.opened += 1
+        self.open = batch = Batch(self, self.loop, self.opened, self.entries)
         for instrument in tuple(self.instruments):
             self._hook(instrument, "batch_opened", self.info(batch))
         return batch
 
-    def added(self, batch: Batch[K, V], first: bool) -> None:
+    def _added(self, batch: Batch[K, V], is_first: bool) -> None:
         """Note that `batch` was given keys: its policy learns of the first, and a full batch closes at once."""
-        limit = self._loader.max_batch_size
-        if limit is not None and len(batch.keys) - batch.dead >= limit:
-            # Not started within the call of load(): the caller does not have its future yet.
-            batch.state = State.CLOSED
-            self.closed(batch)
-            self._start_soon()
-        elif first:
+        if self.limit is not None and len(batch.entries) >= self.limit:
+            batch.drop_left_keys()  # a limit counts keys that somebody wants
+            if len(batch.entries) >= self.limit:
+                # Not started within the call of load(): the caller does not have its future yet.
+                self.close(batch)
+                self._start_soon()
+                return
+        if is_first:
             self._schedule(batch)
 
     def _schedule(self, batch: Batch[K, V]) -> None:
@@ -157,92 +303,45 @@ class Batches(Generic[K, V]):
             )
             settle()(batch)
 
-    def add_many(self, many: Many[V], cache_keys: list[Any], keys: list[K]) -> None:
-        """Add keys that nobody waits for yet, in as many batches as it takes."""
-        position = 0
-        while position < len(keys):
-            batch = self.open
-            first = batch is None
-            if batch is None:
-                batch = self.open_batch()
-            limit = self._loader.max_batch_size
-            end = len(keys) if limit is None else position + limit - len(batch.keys) + batch.dead
-            part = cache_keys[position:end]
-            if inside.get() is not None:
-                self.nest(batch, keys[position])
-            share = Share(batch, many, part)
-            many.add_share(share)
-            self.waiting.update(dict.fromkeys(part, share))
-            batch.shares.append(share)
-            batch.keys.extend(keys[position:end])
-            if not self.plain_keys:
-                batch.cache_keys.extend(part)
-            position = end
-            self.added(batch, first)
-
-    def join(self, cache_key: Hashable, entry: Entry[V], member: Call[V] | Share[V]) -> None:
-        """Let `member` wait for a key that somebody waits for already."""
-        if inside.get() is not None:
-            self.nest(entry.batch, cache_key)
-        self.merged += 1
-        entry.batch.join(cache_key, entry, member)
-
-    def nest(self, batch: Batch[K, V], key: object) -> None:
-        """A load inside a batch function is about to wait for `batch`."""
-        wait_for(batch, key)
-        if batch in self._ready:
-            del self._ready[batch]
-            self._ahead[batch] = None
-            self._start_soon()
-
-    def share_waiting(self, many: Many[V], unique: dict[Any, K]) -> list[K]:
-        """Let `many` wait for what others wait for already: take these keys out of `unique` and return them."""
-        shares: dict[Batch[K, V], Share[V]] = {}
-        keys: list[K] = []
-        for cache_key in [cache_key for cache_key in unique if cache_key in self.waiting]:
-            entry = self.waiting[cache_key]
-            share = shares.get(entry.batch)
-            if share is None:
-                shares[entry.batch] = share = Share(entry.batch, many, [])
-                many.add_share(share)
-                entry.batch.shares.append(share)
-            self.join(cache_key, entry, share)
-            share.cache_keys.append(cache_key)
-            keys.append(unique.pop(cache_key))
-        return keys
-
-    def outdate(self, cache_key: Hashable, primed: bool) -> None:
-        """A key was primed or cleared: what is being loaded for it must not be cached or joined any more.
-
-        A batch that has not started reads the key later than now: only priming concerns it.
-        """
-        entry = self.waiting.get(cache_key)
-        if entry is None:
-            return
-        batch: Batch[K, V] = entry.batch
-        if batch.state is State.RUNNING:
-            batch.detach(cache_key)
-        elif primed:
-            batch.primed.add(cache_key)
+    def close(self, batch: Batch[K, V]) -> None:
+        """Let an open batch take no more keys, and queue it."""
+        batch.state = State.CLOSED
+        self.open, self.entries = None, {}
+        if not self.under_way:
+            self.under_way, self._sole = batch.entries, batch
         else:
-            batch.primed.discard(cache_key)
+            self._by_key().update(dict.fromkeys(batch.entries, batch))
+        (self._ahead if batch.awaited_by else self._ready)[batch] = None
 
-    def unstarted(self) -> list[Batch[K, V]]:
-        """The open batch and those that wait for ``max_concurrency``."""
-        return [*self._ahead, *self._ready, *([self.open] if self.open is not None else [])]
+    def _by_key(self) -> dict[Any, Any]:
+        """The keys under way with their batches, for when these are several or some keys are outdated."""
+        if self._sole is not None:
+            self.under_way, self._sole = dict.fromkeys(self.under_way, self._sole), None
+        return self.under_way
+
+    def forget_keys(self, batch: Batch[K, V], cache_keys: Iterable[Hashable]) -> None:
+        """These keys of a closed batch are not loaded; it takes them out of its entries itself."""
+        if batch is not self._sole and batch.state is not State.OPEN:
+            for cache_key in cache_keys:
+                if self.under_way.get(cache_key) is batch:
+                    del self.under_way[cache_key]
+
+    def ended(self, batch: Batch[K, V]) -> None:
+        """Nobody can join a batch that has ended; it still has its entries."""
+        if batch is self.open:
+            self.open, self.entries = None, {}
+        elif batch is self._sole:
+            self.under_way, self._sole = {}, None
+        else:
+            self.forget_keys(batch, batch.entries)
 
     # -- what the batches do ---------------------------------------------------------------------------------
-
-    def closed(self, batch: Batch[K, V]) -> None:
-        """Queue a batch that takes no more keys."""
-        self.open = None
-        (self._ahead if batch.awaited_by else self._ready)[batch] = None
 
     def start_ready(self) -> None:
         """Start closed batches, in their order, as far as ``max_concurrency`` allows."""
         if (
             self._starting
-        ):  # a batch that ends in its first step: the loop below goes on, however many there are
+        ):  # by a batch that ends in its first step: the loop below goes on, however many there are
             return
         self._starting = True
         try:
@@ -283,25 +382,32 @@ class Batches(Generic[K, V]):
     def started_one(self, batch: Batch[K, V]) -> None:
         """Count a batch whose function is about to be called."""
         self.started += 1
-        self.keys += len(batch.keys)
-        for instrument in tuple(self.instruments):
-            self._hook(instrument, "batch_started", self.info(batch))
+        self.keys += len(batch.entries)
+        if self.instruments:
+            batch.info = self.info(batch)
+            for instrument in tuple(self.instruments):
+                self._hook(instrument, "batch_started", batch.info)
 
     def finished_one(self, batch: Batch[K, V], error: BaseException | None) -> None:
         """Count how a batch ended, let go of it and start the next."""
         if error is not None and not isinstance(error, asyncio.CancelledError):
             self.errors += 1
         for instrument in tuple(self.instruments):
-            self._hook(instrument, "batch_finished", self.info(batch), error)
+            self._hook(instrument, "batch_finished", batch.info or self.info(batch), error)
         self.release(batch)
 
     def release(self, batch: Batch[K, V]) -> None:
         """Let go of a batch whose task has ended, and start what waits for its place."""
         self.running.discard(batch)
-        if not batch.loop.is_closed():
+        if (self._ready or self._ahead) and not batch.loop.is_closed():
             self.start_ready()
 
     # -- instruments -----------------------------------------------------------------------------------------
+
+    def add_instruments(self, instruments: Iterable[Instrument]) -> None:
+        """Let more instruments watch."""
+        self.instruments += instruments
+        self.choose_way()
 
     def requested(self, key: object, source: str) -> None:
         """Tell the instruments that a caller asked for a key."""

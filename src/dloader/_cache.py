@@ -1,57 +1,286 @@
-"""The cache of one loader: the user's mapping, behind a guard.
-
-A mapping that raises, evicts or is changed by others never fails a load: it is logged once and the
-key counts as not cached.
-"""
+"""The cache of one loader: futures that are done, the user's mapping behind a guard, or nothing."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable, Mapping, MutableMapping, Set as AbstractSet
-from typing import Any, TypeVar
+from asyncio import Future
+from collections.abc import (
+    Callable,
+    Collection,
+    Hashable,
+    Iterator,
+    Mapping,
+    MutableMapping,
+    Set as AbstractSet,
+)
+from typing import Any, Protocol, TypeVar
 
 from dloader._results import MISSING
 
-__all__ = ("Cache",)
+__all__ = ("Cache", "NoCache", "OwnCache", "UsersCache", "make_cache")
 
 T = TypeVar("T")
 
 logger = logging.getLogger("dloader")
 
 
-class Cache:
-    """Values, and exceptions that loads are to raise, by cache key; lives as long as its loader."""
+class Cache(Protocol):
+    """What a loader wants of a cache: values, and exceptions that loads are to raise, by cache key."""
 
-    __slots__ = ("_logged", "_name", "enabled", "get", "map", "plain")
+    known: dict[Any, Any]
+    """What `DataLoader.load` looks up itself: a done future, to be shared, or a value. Empty if `must_ask`."""
+    must_ask: bool
+    """Whether only `get` can tell what is cached."""
 
-    def __init__(self, name: str, cache_map: MutableMapping[Any, Any] | None, enabled: bool) -> None:
-        self._name = name
-        self.map: MutableMapping[Any, Any] = {} if cache_map is None else cache_map
-        self.plain = type(self.map) is dict
-        """Whether the map is a plain dict, which cannot fail or evict."""
-        self.enabled = enabled
-        self._logged = False
-        self.get: Callable[[Hashable, object], Any] = self._get
-        if not enabled:
-            self.get = _nothing
-        elif self.plain:  # one call less at each load
-            self.get = self.map.get
+    @property
+    def map(self) -> MutableMapping[Any, Any]:
+        """The values, as users see and change them."""
+        ...
 
-    def store(self, values: Mapping[Any, Any], outdated: AbstractSet[Hashable]) -> None:
-        """Remember what a batch returned, but not for the keys that were cleared or primed meanwhile."""
-        if not self.enabled:
-            return
+    @property
+    def size(self) -> int | str:
+        """How many values are kept, for a repr: it must not fail."""
+        ...
+
+    def get(self, key: Hashable) -> Any:
+        """A value, or MISSING."""
+        ...
+
+    def leave_loop(self) -> None:
+        """Keep nothing that belongs to an event loop."""
+        ...
+
+    def set(self, key: Hashable, value: object) -> None:
+        """Remember one value."""
+        ...
+
+    def share(self, key: Hashable, future: Future[Any]) -> None:
+        """Hand out `future`, which is done, to further callers of a key that is cached."""
+        ...
+
+    def drop(self, key: Hashable) -> None:
+        """Forget one value, if it is there."""
+        ...
+
+    def clear(self) -> None:
+        """Forget everything."""
+        ...
+
+    def store(
+        self,
+        entries: Mapping[Any, Any],
+        values: Collection[Any],
+        kinds: AbstractSet[type],
+        outdated: AbstractSet[Hashable],
+        is_plain: bool = False,
+        /,
+    ) -> None:
+        """Remember what a batch returned.
+
+        Args:
+            entries: By cache key, who waited for it.
+            values: What was returned, in the order of the entries.
+            kinds: The types of the values.
+            outdated: Keys that were cleared or primed meanwhile, which are left as they are.
+            is_plain: Whether each entry is a future that now has the value as its result.
+        """
+        ...
+
+
+def make_cache(name: str, cache_map: MutableMapping[Any, Any] | None, enabled: bool) -> Cache:
+    """The cache of a new loader."""
+    if not enabled:
+        return NoCache({} if cache_map is None else cache_map)
+    return OwnCache() if cache_map is None else UsersCache(name, cache_map)
+
+
+class OwnCache:
+    """The default: keeps the futures that were handed out, once they are done, and hands them out again.
+
+    Nobody can cancel a future that is done, so callers may share it, and a later load of the key costs hardly more than
+    looking it up in a dict. Keys without such a future (from ``load_many`` or ``prime``) have their values here.
+    """
+
+    __slots__ = ("known",)
+
+    must_ask = False
+
+    def __init__(self) -> None:
+        self.known: dict[Any, Any] = {}
+
+    @property
+    def map(self) -> MutableMapping[Any, Any]:
+        """The values, as users see and change them."""
+        return Values(self.known)
+
+    @property
+    def size(self) -> int:
+        """How many values are kept."""
+        return len(self.known)
+
+    def get(self, key: Hashable) -> Any:
+        """A value, or MISSING."""
+        return _value_of(self.known.get(key, MISSING))
+
+    def set(self, key: Hashable, value: object) -> None:
+        """Remember one value."""
+        self.known[key] = _kept(value)
+
+    def share(self, key: Hashable, future: Future[Any]) -> None:
+        """Hand out a future, which is done, to further callers of a key that is cached."""
+        self.known[key] = future
+
+    def drop(self, key: Hashable) -> None:
+        """Forget one value, if it is there."""
+        self.known.pop(key, None)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.known.clear()
+
+    def store(
+        self,
+        entries: Mapping[Any, Any],
+        values: Collection[Any],
+        kinds: AbstractSet[type],
+        outdated: AbstractSet[Hashable],
+        is_plain: bool = False,
+    ) -> None:
+        """Remember what a batch returned."""
         if outdated:
-            values = {key: value for key, value in values.items() if key not in outdated}
-        if self.plain:
-            self.map.update(values)
-            return
-        for key, value in values.items():
-            self.set(key, value)
+            self.known.update(
+                (key, _kept(value)) for key, value in zip(entries, values, strict=True) if key not in outdated
+            )
+        elif is_plain:
+            self.known.update(entries)
+        else:
+            kept = map(_kept, values) if Future in kinds else values
+            self.known.update(zip(entries, kept, strict=True))
+
+    def leave_loop(self) -> None:
+        """Keep the values only: a future serves the event loop that it was made on."""
+        self.known.update({key: _kept(_value_of(found)) for key, found in self.known.items()})
+
+
+class _Box:
+    """Holds a value that is itself a future, which must not be taken for one that a load returned."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+
+def _kept(value: object) -> object:
+    return _Box(value) if type(value) is Future else value
+
+
+def _value_of(found: Any) -> Any:
+    if type(found) is Future:
+        return found.result()
+    return found.value if type(found) is _Box else found
+
+
+class Values(MutableMapping[Any, Any]):
+    """What `OwnCache` knows, as the mapping from keys to values that users see."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self, known: dict[Any, Any]) -> None:
+        self._known = known
+
+    def __getitem__(self, key: Any) -> Any:
+        return _value_of(self._known[key])
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._known[key] = _kept(value)
+
+    def __delitem__(self, key: Any) -> None:
+        del self._known[key]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+
+class NoCache:
+    """``cache=False``: remembers nothing, and touches no mapping."""
+
+    __slots__ = ("known", "map")
+
+    must_ask = False
+    size = 0
+
+    def __init__(self, cache_map: MutableMapping[Any, Any]) -> None:
+        self.known: dict[Any, Any] = {}
+        self.map = cache_map
+
+    def get(self, _key: Hashable, /) -> Any:
+        """MISSING."""
+        return MISSING
+
+    def leave_loop(self) -> None:
+        """Do nothing."""
+
+    def set(self, _key: Hashable, _value: object) -> None:
+        """Do nothing."""
+
+    def share(self, _key: Hashable, _future: Future[Any]) -> None:
+        """Do nothing."""
+
+    def drop(self, _key: Hashable) -> None:
+        """Do nothing."""
+
+    def clear(self) -> None:
+        """Do nothing."""
+
+    def store(self, *_: object) -> None:
+        """Do nothing."""
+
+
+class UsersCache:
+    """A mapping of the user's, behind a guard.
+
+    One that raises, evicts or is changed by others never fails a load: it is logged once and the key counts as not
+    cached.
+    """
+
+    __slots__ = ("_logged", "_name", "known", "map")
+
+    must_ask = True
+
+    def __init__(self, name: str, cache_map: MutableMapping[Any, Any]) -> None:
+        self._name = name
+        self.known: dict[Any, Any] = {}
+        self.map = cache_map
+        self._logged = False
+
+    @property
+    def size(self) -> int | str:
+        """How many values are kept, for a repr: it must not fail."""
+        try:
+            return len(self.map)
+        except Exception:
+            return "?"
+
+    def get(self, key: Hashable) -> Any:
+        """A value, or MISSING."""
+        return self._guarded(self._read, key, otherwise=MISSING)
+
+    def leave_loop(self) -> None:
+        """Do nothing: there are only values."""
 
     def set(self, key: Hashable, value: object) -> None:
         """Remember one value."""
         self._guarded(self.map.__setitem__, key, value)
+
+    def share(self, _key: Hashable, _future: Future[Any]) -> None:
+        """Do nothing: the mapping is for values."""
 
     def drop(self, key: Hashable) -> None:
         """Forget one value, if it is there."""
@@ -61,17 +290,18 @@ class Cache:
         """Forget everything."""
         self._guarded(self.map.clear)
 
-    def size(self) -> int | str:
-        """How many values are kept, for a repr: it must not fail."""
-        if not self.enabled:
-            return 0
-        try:
-            return len(self.map)
-        except Exception:
-            return "?"
-
-    def _get(self, key: Hashable, missing: object) -> Any:
-        return self._guarded(self._read, key, otherwise=missing)
+    def store(
+        self,
+        entries: Mapping[Any, Any],
+        values: Collection[Any],
+        _kinds: AbstractSet[type],
+        outdated: AbstractSet[Hashable],
+        _is_plain: bool = False,
+    ) -> None:
+        """Remember what a batch returned."""
+        for key, value in zip(entries, values, strict=True):
+            if key not in outdated:
+                self.set(key, value)
 
     def _read(self, key: Hashable) -> Any:
         try:
@@ -80,8 +310,6 @@ class Cache:
             return MISSING
 
     def _guarded(self, operation: Callable[..., T], *args: Any, otherwise: Any = None) -> T | Any:
-        if not self.enabled:
-            return otherwise
         try:
             return operation(*args)
         except Exception:
@@ -91,7 +319,3 @@ class Cache:
                     "cache_map of loader %r raised; the loader works on without it (logged once)", self._name
                 )
             return otherwise
-
-
-def _nothing(_key: Hashable, missing: object) -> object:
-    return missing

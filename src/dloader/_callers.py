@@ -1,86 +1,58 @@
-"""Who waits for a key: the futures that `load` and `load_many` return, and crowds of them.
+"""Who waits for a key: the futures that `load` returns, what `load_many` wants, and crowds of them.
 
-They are subclasses of `asyncio.Future` whose ``cancel`` tells the batch: a done-callback for every
-future would cost about as much again as the future itself. An entry of the loader's table of waited-for
-keys is one of
+All futures are plain ``asyncio.Future`` objects, with nothing attached to them: a task that awaits one takes asyncio's
+short way, which it does not with subclasses (a sixth of the time of a load in a task). That a caller has left is seen
+by looking: at every future before the batch starts, at one of them at a time while it runs.
 
-- `Call`: one caller of ``load``;
+An entry of a batch, at one key, is one of
+
+- a future: one caller of ``load``;
 - `Share`: what one ``load_many`` wants from one batch (the same object stands at each of its keys);
-- `Crowd`: several of these at one key, or a key that everybody has left while its batch was running.
+- `Crowd`: several of these.
+
+Each takes ``set_result``, so that a batch gives out its values in one short loop.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable, Mapping
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, final
+from asyncio import Future
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
 
 from dloader._failure import own
 
 if TYPE_CHECKING:
     from dloader._batch import Batch
 
-__all__ = ("Call", "Crowd", "Entry", "Many", "Share", "calls_of", "seen")
+__all__ = ("Crowd", "Entry", "Many", "Share", "fail_all", "futures_of", "is_left", "seen")
 
 V = TypeVar("V")
 
 
-class Call(asyncio.Future[V]):
-    """The future of one ``load``; it belongs to its caller alone and lives as long as somebody holds it."""
+@final
+class Many(Generic[V]):
+    """One ``load_many``: one future for the whole set, however many keys and batches it takes."""
 
-    __slots__ = ("batch", "cache_key")
+    __slots__ = ("cache_keys", "errors_in_place", "found", "future", "shares", "unsettled")
 
-    batch: Batch[Any, V]
-    cache_key: Hashable
+    def __init__(self, future: Future[list[V]], cache_keys: list[Any], errors_in_place: bool) -> None:
+        self.future = future
+        self.cache_keys = cache_keys
+        """In the order of the result; they may repeat."""
+        self.errors_in_place = errors_in_place
+        self.found: dict[Any, Any] = {}
+        self.shares: list[Share[V]] = []
+        self.unsettled = 0
+        """How many of the shares are still waited for."""
 
-    def cancel(self, msg: object = None) -> bool:
-        """Give up waiting: other callers of the key do not notice."""
-        if not super().cancel(msg):
-            return False
-        self.batch.leave(self.cache_key)
-        return True
-
-    def settle(self, value: V) -> None:
-        """Complete the future, unless it was cancelled, or completed from outside: then it is left as it is."""
-        try:  # noqa: SIM105 - a with statement costs a third more, at each future
-            self.set_result(value)
-        except asyncio.InvalidStateError:
-            pass
-
-    def fail(self, error: Exception) -> None:
-        """Fail with an exception like `error`, unless the future is done."""
-        if not self.done():
-            self.__class__ = cast(type[Self], UnseenCall)
-            self.set_exception(own(error))
-
-
-class Many(asyncio.Future[list[V]]):
-    """The future of one ``load_many``: one for the whole set, however many keys and batches it takes."""
-
-    __slots__ = ("cache_keys", "errors_in_place", "found", "shares", "unsettled")
-
-    cache_keys: list[Any]
-    errors_in_place: bool
-    found: dict[Any, Any]
-    shares: list[Share[V]]
-    unsettled: int
-
-    @property
-    def batch(self) -> Batch[Any, V]:
-        """Any of its batches, to report an unseen failure through."""
-        return self.shares[0].batch
-
-    def cancel(self, msg: object = None) -> bool:
-        """Give up waiting for every key of the set."""
-        if not super().cancel(msg):
-            return False
-        self._leave()
-        return True
-
-    def add_share(self, share: Share[V]) -> None:
+    def add_share(self, batch: Batch[Any, V], cache_keys: list[Any], is_whole: bool = False) -> Share[V]:
         """Wait for one more batch."""
+        share = Share(batch, self, cache_keys, is_whole)
         self.shares.append(share)
         self.unsettled += 1
+        batch.shares.append(share)
+        return share
 
     def settled_share(self) -> None:
         """Note that all keys of a share have been found; the last one finishes the set."""
@@ -90,122 +62,122 @@ class Many(asyncio.Future[list[V]]):
 
     def finish(self) -> None:
         """Put the results in the order of the keys, which may repeat."""
-        if not self.done():
-            self.set_result(list(map(self.found.__getitem__, self.cache_keys)))
-        self.shares, self.found = [], {}  # the shares refer to this future
+        self.end(list(map(self.found.__getitem__, self.cache_keys)))
 
-    def fail(self, error: Exception) -> None:
-        """Fail as a whole, with an exception like `error`, and leave the batches that are still out."""
-        if self.shares:
-            self.__class__ = cast(type[Self], UnseenMany)
-        self.set_exception(own(error))
-        if not self.shares:  # the error was cached or primed
-            seen(self)
-        self._leave()
-
-    def _leave(self) -> None:
-        for share in self.shares:
-            for cache_key in share.cache_keys:
-                share.batch.leave(cache_key)
-
-
-class Share(Generic[V]):
-    """The keys that one ``load_many`` wants from one batch; lives until that batch is settled."""
-
-    __slots__ = ("batch", "cache_keys", "many")
-
-    def __init__(self, batch: Batch[Any, V], many: Many[V], cache_keys: list[Any]) -> None:
-        self.batch = batch
-        self.many = many
-        self.cache_keys = cache_keys
-
-    def settle(self, results: dict[Any, V], errors: Mapping[Any, Exception]) -> None:
-        """Take this share's keys out of the results of the whole batch."""
-        many = self.many
-        if many.done():
-            return
-        if errors:
-            for cache_key in self.cache_keys:
-                error = errors.get(cache_key)
-                if error is None:
-                    many.found[cache_key] = results[cache_key]
-                elif many.errors_in_place:
-                    many.found[cache_key] = own(error)
-                else:
-                    many.fail(error)
-                    return
-        elif many.unsettled == 1 and not many.found:
-            many.found = results  # the whole set comes from this batch: nothing to copy
-        else:
-            many.found.update(zip(self.cache_keys, map(results.__getitem__, self.cache_keys), strict=True))
-        many.settled_share()
-
-    def fail(self, error: Exception) -> None:
-        """Fail every key of this share: its batch failed as a whole."""
-        many = self.many
-        if many.done():
-            return
-        if many.errors_in_place:
-            many.found.update(dict.fromkeys(self.cache_keys, own(error)))
-            many.settled_share()
-        else:
-            many.fail(error)
+    def end(self, values: list[V]) -> None:
+        """Complete the future, unless somebody else did."""
+        if not self.future.done():
+            self.future.set_result(values)
+        self.shares, self.found = [], {}  # the shares refer to this set
 
 
 @final
-class Crowd(Generic[V]):
-    """Everybody who waits for one key of one batch, when that is not one caller."""
+class Share(Generic[V]):
+    """The keys that one ``load_many`` wants from one batch; lives until that batch is settled."""
 
-    __slots__ = ("batch", "live", "members")
+    __slots__ = ("batch", "cache_keys", "is_whole", "many")
 
-    def __init__(self, batch: Batch[Any, V], members: list[Call[V] | Share[V]]) -> None:
+    def __init__(self, batch: Batch[Any, V], many: Many[V], cache_keys: list[Any], is_whole: bool) -> None:
         self.batch = batch
-        self.members = members
-        self.live = len(members)
-        """How many members have not left."""
+        self.many = many
+        self.cache_keys = cache_keys
+        self.is_whole = is_whole
+        """Whether it opened its batch: if nobody adds to that, its keys are the batch's, in the same order."""
 
-    def settle(self, value: V) -> None:
-        """Complete the futures of all members that are single callers."""
-        for member in self.members:
-            if type(member) is Call:
-                member.settle(value)
+    def set_result(self, value: V) -> None:
+        """Do nothing: a share is settled as a whole."""
+
+    def settle(self, values: Sequence[V], by_key: Callable[[], Mapping[Any, V]]) -> None:
+        """Take this share's keys out of the results of the whole batch."""
+        many = self.many
+        if many.future.done():
+            return
+        if self.is_whole and len(self.cache_keys) == len(values) == len(many.cache_keys):
+            many.end(list(values))  # one batch for the whole set: nothing to look up
+            return
+        found = by_key()
+        if many.unsettled == 1 and not many.found:
+            many.end([found[cache_key] for cache_key in many.cache_keys])
+            return
+        many.found.update(zip(self.cache_keys, map(found.__getitem__, self.cache_keys), strict=True))
+        many.settled_share()
+
+    def settle_with_errors(self, results: Mapping[Any, V], errors: Mapping[Any, Exception]) -> bool:
+        """The same where some keys of the batch failed: one fails the set, or they stand in their places.
+
+        Returns:
+            Whether the set failed, and nobody awaits it yet.
+        """
+        many = self.many
+        if many.future.done():
+            return False
+        for cache_key in self.cache_keys:
+            error = errors.get(cache_key)
+            if error is None:
+                many.found[cache_key] = results[cache_key]
+            elif many.errors_in_place:
+                many.found[cache_key] = own(error)
+            else:
+                return _fail(many.future, error)
+        many.settled_share()
+        return False
+
+    def fail(self, error: Exception) -> bool:
+        """Fail every key of this share, as its batch failed as a whole; return the same."""
+        many = self.many
+        if many.future.done():
+            return False
+        if many.errors_in_place:
+            many.found.update(dict.fromkeys(self.cache_keys, own(error)))
+            many.settled_share()
+            return False
+        return _fail(many.future, error)
 
 
-Entry = Call[V] | Share[V] | Crowd[V]
+@final
+class Crowd(list[Any]):
+    """Several futures and shares that wait for one key of one batch."""
+
+    __slots__ = ()
+
+    def set_result(self, value: object) -> None:
+        """Complete the futures among them."""
+        for member in self:
+            try:  # noqa: SIM105 - a with statement costs a third more, at each future
+                member.set_result(value)
+            except asyncio.InvalidStateError:
+                pass
 
 
-def calls_of(entry: Entry[V]) -> list[Call[V]]:
+Entry = Future[V] | Share[V] | Crowd
+
+
+def futures_of(entry: Entry[V]) -> Sequence[Future[V]]:
     """The single callers in an entry; the shares of a batch are settled as a whole."""
-    members = entry.members if type(entry) is Crowd else [entry]
-    return [member for member in members if type(member) is Call]
+    if isinstance(entry, Future):
+        return (entry,)
+    return [member for member in entry if type(member) is not Share] if type(entry) is Crowd else ()
+
+
+def is_left(entry: Entry[Any]) -> bool:
+    """Whether nobody waits with an entry any more."""
+    if isinstance(entry, Future):
+        return entry.done()
+    return entry.many.future.done() if isinstance(entry, Share) else all(map(is_left, entry))
+
+
+def fail_all(futures: Iterable[Future[Any]], error: Exception) -> list[Future[Any]]:
+    """Fail all that are not done, each with an exception of its own like `error`; return those nobody awaits yet."""
+    return [future for future in futures if not future.done() and _fail(future, error)]
+
+
+def _fail(future: Future[Any], error: Exception) -> bool:
+    """Fail a future; return whether nobody awaits it yet."""
+    unawaited = not future._callbacks  # noqa: SLF001 - asyncio shows it nowhere else
+    future.set_exception(own(error))
+    return unawaited
 
 
 def seen(future: Any) -> None:
     """Have nobody told when `future` is never looked at: its failure was told before, or is the user's own."""
     future._log_traceback = False  # noqa: SLF001 - asyncio's own flag; it can only be unset
-
-
-class _Unseen:
-    """Reports a failure that nobody has looked at, at most once per batch.
-
-    A future takes this class when it fails, so that futures that succeed pay nothing for it.
-    """
-
-    __slots__ = ()
-
-    def __del__(self: Any) -> None:
-        if self._log_traceback:  # asyncio's own flag: set with the exception, unset when it is looked at
-            self._log_traceback = False
-            self.batch.report_unseen(self)
-
-
-class UnseenCall(_Unseen, Call[V]):
-    """A `Call` that failed."""
-
-    __slots__ = ()
-
-
-class UnseenMany(_Unseen, Many[V]):
-    """A `Many` that failed."""
-
-    __slots__ = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from asyncio import Future, get_running_loop
 from collections.abc import (
     Awaitable,
     Callable,
@@ -15,14 +16,13 @@ from collections.abc import (
     ValuesView,
 )
 from inspect import isawaitable
-from types import EllipsisType, TracebackType
+from types import CoroutineType, EllipsisType, TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeAlias, TypeVar, cast, overload
 
 from dloader import _options as options
-from dloader._batch import Batch
 from dloader._batches import Batches
-from dloader._cache import Cache
-from dloader._callers import Call, Many, seen
+from dloader._cache import Cache, make_cache
+from dloader._callers import Crowd, Many, seen
 from dloader._events import Requested, Statistics
 from dloader._failure import own
 from dloader._nesting import inside
@@ -33,7 +33,6 @@ from dloader.errors import (
     BatchResultError,
     KeyTypeError,
     LoaderClosedError,
-    RecursiveLoadError,
     WrongLoopError,
 )
 
@@ -187,8 +186,9 @@ class DataLoader(Generic[K, V]):
         self._key_fn: Callable[[K], Hashable] | None = (
             key_fn or getattr(self, "get_cache_key", None) or getattr(self, "cache_key_fn", None)
         )
-        self._cache = Cache(self.name, options.checked_cache_map(self.name, cache_map), self.cache)
-        self._cached = self._cache.get
+        self._cache: Cache = make_cache(
+            self.name, options.checked_cache_map(self.name, cache_map), self.cache
+        )
         self._loop = options.checked_loop(self.name, loop)
         policy = self.dispatch_policy if dispatch is None else dispatch
         self._batches: Batches[K, V] = Batches(
@@ -196,6 +196,7 @@ class DataLoader(Generic[K, V]):
             self._fetch,
             self._cache,
             options.checked_policy(self.name, policy),
+            self.max_batch_size,
             self.max_concurrency,
             self._key_fn is None,
             options.checked_instruments(self.name, instruments),
@@ -232,49 +233,63 @@ class DataLoader(Generic[K, V]):
             WrongLoopError: There is no event loop, or another one has open batches of this loader.
             RecursiveLoadError: A batch function asks for what waits for that very batch: it would never end.
         """
+        # The common case is written out here: one more method would take a fifth of a load's time. `_load_with_care`
+        # alone would do the same.
         batches = self._batches
         try:
-            loop = asyncio.get_running_loop()
+            loop = get_running_loop()
         except RuntimeError:
             loop = None
-        if loop is not batches.loop or self.closed or loop is None:
-            loop = self._enter(loop)
-        cache_key = key if self._key_fn is None and key is not None else self._cache_key(key)
+        if loop is not batches.plain_loop:
+            return self._load_with_care(key, loop)
+        known, entries, under_way = batches.known, batches.entries, batches.under_way
         try:
-            entry = batches.waiting.get(cache_key)
+            if known and key in known and type(future := known[key]) is Future:
+                batches.cache_hits += 1
+                return future
+            if (
+                not entries
+                or batches.limit is not None
+                or inside.get() is not None
+                or key is None
+                or (known and key in known)
+                or (under_way and key in under_way)
+            ):
+                return self._load_with_care(key, loop)
+            if key not in entries:  # and not setdefault(), which takes half as long again
+                entries[key] = future = Future()
+                return future
+            entry = entries[key]
+        except TypeError as error:
+            if _hashable(key):
+                raise  # it is the key's own __eq__ that raised
+            raise self._unusable(key, key) from error
+        batches.merged += 1
+        future = Future()
+        if type(entry) is Crowd:
+            entry.append(future)
+        else:
+            entries[key] = batches.crowd(entry, future)
+        return future
+
+    def _load_with_care(self, key: K, running: asyncio.AbstractEventLoop | None) -> Future[V]:
+        """Load where something has to be checked, or told to somebody; all of `load` could be this."""
+        batches = self._batches
+        self._enter(running)
+        cache_key = self._cache_key(key)
+        try:
+            batch = batches.batch_of(cache_key)  # first: a key that cannot be used is not the map's fault
+            found = batches.cache.get(cache_key)
         except TypeError as error:
             if _hashable(cache_key):
-                raise  # it is the key's own __eq__ that raised
+                raise
             raise self._unusable(key, cache_key) from error
-        found = self._cached(cache_key, MISSING)
         if found is not MISSING:
-            return self._answered(key, found, loop)
-        call: Call[V] = Call(loop=loop)
-        call.cache_key = cache_key
-        if entry is not None:
-            call.batch = entry.batch
-            batches.join(cache_key, entry, call)
-        else:
-            self._add(call, key, cache_key)
+            return self._answered(key, cache_key, found)
+        future = batches.ask(key, cache_key)
         if batches.instruments:
-            batches.requested(key, "batch" if entry is None else "pending")
-        return call
-
-    def _add(self, call: Call[V], key: K, cache_key: Hashable) -> None:
-        batches = self._batches
-        batch = batches.open
-        first = batch is None
-        if batch is None:
-            batch = batches.open_batch()
-        if inside.get() is not None:
-            batches.nest(batch, key)
-        call.batch = batch
-        batches.waiting[cache_key] = call
-        batch.keys.append(key)
-        if not batches.plain_keys:
-            batch.cache_keys.append(cache_key)
-        if first or self.max_batch_size is not None:
-            batches.added(batch, first)
+            batches.requested(key, "batch" if batch is None else "pending")
+        return future
 
     @overload
     def load_many(
@@ -303,28 +318,32 @@ class DataLoader(Generic[K, V]):
         Raises:
             KeyTypeError, LoaderClosedError, WrongLoopError, RecursiveLoadError: As `load` does.
         """
+        return self._ask_many(keys, return_exceptions).future
+
+    def _ask_many(self, keys: Iterable[K], errors_in_place: bool = False) -> Many[V]:
+        """What `load_many` does, with more to see: the resolver waits for whole batches."""
         try:
-            loop = asyncio.get_running_loop()
+            running = get_running_loop()
         except RuntimeError:
-            loop = None
-        loop = self._enter(loop)
-        wanted = self._by_cache_key(keys)
-        many: Many[V] = Many(loop=loop)
-        many.cache_keys, unique = wanted
-        many.errors_in_place = return_exceptions
-        many.found, many.shares, many.unsettled = {}, [], 0
+            running = None
+        self._enter(running)
+        batches = self._batches
+        cache_keys, unique = self._by_cache_key(keys)
+        future: Future[list[V]] = batches.new_future()  # type: ignore[assignment]
+        many: Many[V] = Many(future, cache_keys, errors_in_place)
         error = self._take_cached(many, unique)
         if error is not None:
-            many.fail(error)
+            future.set_exception(own(error))
+            seen(future)
             return many
         try:
             self._join_waiting(many, unique)
-        except RecursiveLoadError:
-            many.cancel()
+        except BaseException:  # it would wait for itself
+            future.cancel()
             raise
         if unique:
-            self._batches.add_many(many, list(unique), list(unique.values()))
-        if not many.shares:
+            batches.ask_many(many, unique)
+        if not (many.shares or future.done()):
             many.finish()
         return many
 
@@ -346,10 +365,11 @@ class DataLoader(Generic[K, V]):
 
     def _take_cached(self, many: Many[V], unique: dict[Any, K]) -> Exception | None:
         """Move what is cached from `unique` to the set; return the error it must fail with, if any."""
-        if not self.cache or (self._cache.plain and not self._cache.map):
+        cache = self._batches.cache
+        if not (cache.must_ask or cache.known):
             return None
         for cache_key in list(unique):
-            found = self._cached(cache_key, MISSING)
+            found = cache.get(cache_key)
             if found is MISSING:
                 continue
             if isinstance(found, Exception):
@@ -367,7 +387,7 @@ class DataLoader(Generic[K, V]):
         """Move what others wait for already from `unique` to the set; one share per batch."""
         batches = self._batches
         if batches.waiting:
-            for key in batches.share_waiting(many, unique):
+            for key in batches.join_many(many, unique):
                 batches.requested(key, "pending")
         if batches.instruments:
             for key in unique.values():
@@ -420,7 +440,7 @@ class DataLoader(Generic[K, V]):
 
     def clear_all(self) -> Self:
         """Forget everything; see `clear`."""
-        for cache_key in list(self._batches.waiting):
+        for cache_key in self._batches.waited_for():
             self._batches.outdate(cache_key, primed=False)
         self._cache.clear()
         return self
@@ -429,13 +449,12 @@ class DataLoader(Generic[K, V]):
 
     def dispatch(self) -> None:
         """Close the open batch, if there is one, and start it now; what ``manual()`` waits for."""
-        batch: Batch[K, V] | None = self._batches.open
-        if batch is not None:
-            batch.close()
+        if self._batches.open is not None:
+            self._batches.open.close()
 
     def add_instrument(self, instrument: Instrument) -> None:
         """Let an instrument watch this loader from now on."""
-        self._batches.instruments += options.checked_instruments(self.name, [instrument])
+        self._batches.add_instruments(options.checked_instruments(self.name, [instrument]))
 
     @property
     def is_idle(self) -> bool:
@@ -455,15 +474,19 @@ class DataLoader(Generic[K, V]):
         Returns:
             The exceptions that the cancelled batch functions raised, or ``None``.
         """
-        self.closed = True
+        self._close()
         return await shut_down(self._batches)
 
     async def aclose(self, *, drain: bool = False) -> None:
         """End the loader: with ``drain`` after what is open has been loaded, else by cancelling it."""
-        self.closed = True
+        self._close()
         if drain:
             await drain_all(self._batches)
         report(await shut_down(self._batches))
+
+    def _close(self) -> None:
+        self.closed = True
+        self._batches.choose_way()
 
     async def __aenter__(self) -> Self:
         if self.closed:
@@ -476,18 +499,16 @@ class DataLoader(Generic[K, V]):
         await self.aclose()
 
     def __repr__(self) -> str:
-        cached = self._cache.size()
+        cached = self._cache.size
         batches = self._batches
-        counts = (
-            f"cached={cached} waiting={len(batches.waiting)} batches={batches.started} keys={batches.keys}"
-        )
+        counts = f"cached={cached} waiting={batches.waiting} batches={batches.started} keys={batches.keys}"
         kind = type(self).__name__
         name = "" if kind == self.name else f" {self.name!r}"
         return f"<{kind}{name} {counts}{' closed' if self.closed else ''}>"
 
     # -- the slow paths --------------------------------------------------------------------------------------
 
-    def _enter(self, running: asyncio.AbstractEventLoop | None) -> asyncio.AbstractEventLoop:
+    def _enter(self, running: asyncio.AbstractEventLoop | None) -> None:
         """Check that a load may happen here, and bind the loader to the loop."""
         if self.closed:
             raise LoaderClosedError(
@@ -506,7 +527,6 @@ class DataLoader(Generic[K, V]):
             )
         if loop is not self._batches.loop:
             self._batches.bind(loop)
-        return loop
 
     def _cache_key(self, key: K) -> Hashable:
         if self._key_fn is not None:
@@ -532,28 +552,41 @@ class DataLoader(Generic[K, V]):
         )
         return KeyTypeError(f"loader {self.name!r} cannot use the key {what}: {cure}")
 
-    def _answered(self, key: K, found: V, loop: asyncio.AbstractEventLoop) -> asyncio.Future[V]:
+    def _answered(self, key: K, cache_key: Hashable, found: Any) -> Future[V]:
         """A future for a cached value, or for the exception that was cached or primed."""
-        future: asyncio.Future[V] = loop.create_future()
+        batches = self._batches
+        future = batches.new_future()
         if isinstance(found, Exception):
             future.set_exception(own(found))
             seen(future)
         else:
             future.set_result(found)
-        self._batches.cache_hits += 1
-        if self._batches.instruments:
-            self._batches.requested(key, "cache")
+            batches.cache.share(cache_key, future)
+        batches.cache_hits += 1
+        if batches.instruments:
+            batches.requested(key, "cache")
         return future
 
-    async def _fetch(self, keys: list[K]) -> object:
+    def _fetch(self, keys: list[K]) -> Awaitable[object]:
         """Where values come from. A second-level store wraps this one call."""
         returned = cast(object, self.load_fn(keys))
-        if not isawaitable(returned):
-            raise BatchResultError(
-                f"the batch function of loader {self.name!r} returned {type(returned).__name__} instead of an "
-                f"awaitable: declare it with `async def`"
-            )
-        return await returned
+        # isawaitable costs as much as all else that is done for a batch of one
+        if type(returned) is CoroutineType or isawaitable(returned):
+            return cast(Awaitable[object], returned)
+        raise BatchResultError(
+            f"the batch function of loader {self.name!r} returned {type(returned).__name__} instead of an "
+            f"awaitable: declare it with `async def`"
+        )
+
+
+def ask_many(loader: DataLoader[K, V], keys: Iterable[K]) -> Many[V]:
+    """`load_many` for the resolver, which waits for whole batches and not for the future."""
+    return loader._ask_many(keys)  # noqa: SLF001 - of this module
+
+
+def batches_of(loader: DataLoader[K, V]) -> Batches[K, V]:
+    """The batches of a loader, for the resolver."""
+    return loader._batches  # noqa: SLF001
 
 
 def _hashable(key: object) -> bool:

@@ -21,19 +21,22 @@ inside: ContextVar[Batch[Any, Any] | None] = ContextVar("dloader_inside", defaul
 """The batch whose function is running here, also in tasks that it has made."""
 
 
-def wait_for(batch: Batch[Any, Any], key: object) -> None:
-    """Note that the code that runs here asked `batch` for `key`.
+def wait_for(batch: Batch[Any, Any], key: object) -> bool:
+    """Note that the code that runs here asked `batch` for `key`; return whether a running batch waits for it now.
 
     Raises:
         RecursiveLoadError: `batch` waits for this very code.
     """
     waiter = inside.get()
     if waiter is None or not waiter.is_running:
-        return
+        return False
     if batch.is_running and (batch is waiter or batch in waiters_of(waiter)):
         raise RecursiveLoadError(batch.loader_name, key)
+    if not isinstance(batch.awaited_by, set):
+        batch.awaited_by = set()
     batch.awaited_by.add(waiter)
     waiter.waits = True
+    return True
 
 
 def waiters_of(batch: Batch[Any, Any]) -> set[Batch[Any, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence, Set as AbstractSet, ValuesView
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence, Set as AbstractSet, ValuesView
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dloader._batch import Batch
     from dloader._loader import DataLoader
 
-__all__ = ("MISSING", "align")
+__all__ = ("MISSING", "align", "failures")
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -30,40 +30,34 @@ class _Missing:
 MISSING = _Missing()
 
 
-def align(
-    loader: DataLoader[K, V], batch: Batch[K, V], returned: object
-) -> tuple[dict[Hashable, V], dict[Hashable, Exception]]:
-    """Match what the batch function returned to the keys of the batch.
-
-    Returns:
-        The values and the errors, both by cache key: a key is in one of them.
+def align(loader: DataLoader[K, V], batch: Batch[K, V], returned: object) -> Sequence[V]:
+    """Put what the batch function returned in the order of the keys; exceptions stand among the values.
 
     Raises:
         BatchResultError: It is not a sequence, iterator or mapping, or has the wrong length.
     """
-    values = _in_key_order(loader, batch, returned)
-    results = dict(zip(batch.cache_keys, values, strict=True))
-    # One look at the few types that occur is much cheaper than one at each value.
-    if not any(issubclass(kind, BaseException) for kind in set(map(type, values))):
-        return results, {}
-    errors: dict[Hashable, Exception] = {}
-    for cache_key, key, value in zip(batch.cache_keys, batch.keys, values, strict=True):
-        if isinstance(value, BaseException):
-            del results[cache_key]
-            errors[cache_key] = _explain(loader, key, value)
-    return results, errors
-
-
-def _in_key_order(loader: DataLoader[K, V], batch: Batch[K, V], returned: object) -> Sequence[V]:
-    if _is_list(returned):  # as nearly every batch function returns: the checks below cost a microsecond
-        plain = cast(list[V], returned)
-        if len(plain) == len(batch.keys):
-            return plain
+    count = len(batch.entries)
+    if type(returned) is list and len(plain := cast(list[V], returned)) == count:
+        return plain  # as nearly every batch function returns: the checks below cost a microsecond
     if isinstance(returned, Mapping):
         mapping = cast(Mapping[Any, V], returned)
-        pairs = zip(batch.keys, batch.cache_keys, strict=True)
+        pairs = zip(batch.keys, batch.entries, strict=True)
         return [_of_key(loader, mapping, key, cache_key) for key, cache_key in pairs]
-    count = len(batch.keys)
+    return _checked(loader, returned, count)
+
+
+def failures(
+    loader: DataLoader[K, V], keys: Iterable[K], cache_keys: Iterable[Hashable], values: Iterable[object]
+) -> dict[Hashable, Exception]:
+    """The exceptions among the values of a batch, by cache key."""
+    return {
+        cache_key: _explain(loader, key, value)
+        for cache_key, key, value in zip(cache_keys, keys, values, strict=True)
+        if isinstance(value, BaseException)
+    }
+
+
+def _checked(loader: DataLoader[Any, V], returned: object, count: int) -> Sequence[V]:
     kind = type(returned).__name__
     if isinstance(returned, Iterator):
         returned = list(islice(cast(Iterator[V], returned), count + 1))  # it may be endless
@@ -74,17 +68,13 @@ def _in_key_order(loader: DataLoader[K, V], batch: Batch[K, V], returned: object
             f"Wrong number of results returned by load_fn of loader {loader.name!r}: expected a list of {count} "
             f"results in the order of the keys, or a mapping from key to result, got {_describe(returned)}"
         )
-    values = cast(Sequence[V], returned)
+    values = list(cast(Sequence[V], returned))  # it may not be what it says
     if len(values) != count:
         raise BatchResultError(
             f"Wrong number of results returned by load_fn of loader {loader.name!r}: "
             f"{len(values)} results ({kind}) for {count} keys"
         )
     return values
-
-
-def _is_list(returned: object) -> bool:
-    return type(returned) is list
 
 
 def _is_sequence(returned: object) -> bool:

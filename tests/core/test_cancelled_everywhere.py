@@ -57,7 +57,7 @@ async def cancel_at(turn, victim, size, limit):
             kinds = asyncio.CancelledError if number == victim else Exception
             assert isinstance(answer, kinds)
     await turns(3)
-    assert loader._batches.waiting == {}
+    assert loader._batches.waiting == 0
     assert loader._batches.running == set()
     assert await loader.clear_all().load_many([0, 1, 2]) == [0, 10, 20]
     return found or not all(task.done() for task in tasks)

@@ -52,7 +52,7 @@ class TestLoadMany:
             loader = DataLoader(recorder)
             first, many, last = loader.load(1), loader.load_many([1, 2, 3]), loader.load(3)
             assert isinstance(many, asyncio.Future)
-            assert len({id(entry) for entry in loader._batches.waiting.values()}) == 3
+            assert len({id(entry) for entry in loader._batches.entries.values()}) == 3
             assert await asyncio.gather(first, many, last) == [10, [10, 20, 30], 30]
             assert recorder.calls == [[1, 2, 3]]
 

@@ -105,15 +105,15 @@ class TestSeveralRuns:
         loop.close()
 
         async def main():
-            futures[0].cancel()
             recorder.turns = 0
             future = loader.load_many([1, 2])
+            futures[0].cancel()
             futures[1].cancel()
             futures.clear()
             gc.collect()
             await turns(8)
             assert future.done()
-            assert loader._batches.waiting == {}
+            assert loader._batches.waiting == 0
             assert loader._batches.running == set()
             return await future
 
@@ -137,7 +137,7 @@ class TestSeveralRuns:
         coroutine = task.get_coro()
         coroutine.close()
         assert loader._batches.running == set()
-        assert loader._batches.waiting == {}
+        assert loader._batches.waiting == 0
         assert loader.statistics.batches == 1
 
     def test_a_closed_loop_does_not_stand_in_the_way_of_shutdown(self, kind):
@@ -152,7 +152,7 @@ class TestSeveralRuns:
         loop.run_until_complete(leave())
         loop.close()
         assert LoopRunner(kind)(loader.shutdown) is None
-        assert loader._batches.waiting == {}
+        assert loader._batches.waiting == 0
 
 
 class TestForeignLoops:

@@ -82,7 +82,7 @@ class TestNothingLeaks:
             gate.set()
             await asyncio.gather(future, many, return_exceptions=True)
             await turns(2)
-            assert loader._batches.waiting == {}
+            assert loader._batches.waiting == 0
             assert loader._batches.running == set()
             loader.clear_all()
             del future, many, key, batch

@@ -16,12 +16,12 @@ not cached; a loader works in a second ``asyncio.run``; batch functions may be a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable, Iterable, MutableMapping, ValuesView
+from collections.abc import Callable, Hashable, Iterable, MutableMapping
 from typing import Any, Literal, Self, cast, overload
+from weakref import WeakKeyDictionary
 
 from dloader import _loader as core, _options as options
-from dloader._cache import Cache
-from dloader._callers import Call
+from dloader._cache import make_cache
 from dloader._events import BatchInfo
 from dloader._failure import own
 from dloader._loader import BatchFunction, K, V
@@ -91,7 +91,9 @@ class DataLoader(core.DataLoader[K, V]):
         )
         self.load_fn = batch_load_fn or self.load_fn
         self.cache = options.checked_flag(self.name, "cache", keep)
-        self._cache = Cache(self.name, options.checked_cache_map(self.name, cache_map), self.cache)
+        kept = options.checked_cache_map(self.name, cache_map)
+        self._cache = make_cache(self.name, {} if kept is None else kept, self.cache)
+        self._batch_numbers: WeakKeyDictionary[asyncio.Future[V], int] = WeakKeyDictionary()
         self._cache_key_of = options.checked_callable(self.name, get_cache_key, None) or self.get_cache_key
 
     def get_cache_key(self, key: K) -> Hashable:
@@ -115,6 +117,7 @@ class DataLoader(core.DataLoader[K, V]):
         future = None if self.closed else self._known(cache_key)
         if future is None:
             future = super().load(key)
+            self._batch_numbers[future] = self._batches.opened  # a new key is always in the newest batch
             self._cache.set(cache_key, future)
         else:
             self._shared(future, key)
@@ -149,15 +152,13 @@ class DataLoader(core.DataLoader[K, V]):
             self._batches.cache_hits += 1
             self._batches.requested(key, "cache")
             return
-        if isinstance(future, Call) and inside.get() is not None:
-            self._batches.nest(future.batch, key)
+        if inside.get() is not None:
+            number = self._batch_numbers.get(future)
+            for batch in (*self._batches.unstarted(), *self._batches.running):
+                if batch.number == number:
+                    self._batches.nest(batch, key)
         self._batches.merged += 1
         self._batches.requested(key, "pending")
-
-    async def _fetch(self, keys: list[K]) -> object:
-        """Call the batch function; here it may return ``mapping.values()`` too."""
-        returned = await super()._fetch(keys)
-        return list(cast(ValuesView[object], returned)) if isinstance(returned, ValuesView) else returned
 
     # -- the cache -------------------------------------------------------------------------------------------
 
@@ -192,7 +193,7 @@ class DataLoader(core.DataLoader[K, V]):
 
     def _known(self, cache_key: Hashable) -> asyncio.Future[V] | None:
         """The future of a key, if it is cached and can be awaited here."""
-        cached = self._cache.get(cache_key, MISSING)
+        cached = self._cache.get(cache_key)
         if cached is MISSING or cached.cancelled():
             return None
         future, loop = cast(asyncio.Future[V], cached), self._here()
@@ -215,8 +216,8 @@ class DataLoader(core.DataLoader[K, V]):
         """Take the futures of a batch that failed as a whole out of the cache."""
         for key in batch.keys:
             cache_key = self._cache_key_of(key)
-            future = cast(asyncio.Future[V], self._cache.get(cache_key, MISSING))
-            if isinstance(future, Call) and future.batch.number == batch.number:
+            future = self._cache.get(cache_key)
+            if future is not MISSING and self._batch_numbers.get(future) == batch.number:
                 self._cache.drop(cache_key)
 
 
