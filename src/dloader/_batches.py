@@ -12,7 +12,7 @@ import asyncio
 import logging
 from asyncio import Future
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Sequence, Set as AbstractSet
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from dloader._batch import Batch, State
@@ -44,7 +44,6 @@ class Batches(Generic[K, V]):
 
     __slots__ = (
         "_ahead",
-        "_loader",
         "_max_concurrency",
         "_policy",
         "_ready",
@@ -56,10 +55,12 @@ class Batches(Generic[K, V]):
         "entries",
         "errors",
         "fetch",
+        "growing",
         "instruments",
         "keys",
         "known",
         "limit",
+        "loader",
         "loop",
         "merged",
         "new_future",
@@ -83,7 +84,7 @@ class Batches(Generic[K, V]):
         plain_keys: bool,
         instruments: Sequence[Instrument],
     ) -> None:
-        self._loader = loader
+        self.loader = loader
         self._policy = policy
         self.limit = max_batch_size
         self._max_concurrency = max_concurrency
@@ -102,6 +103,8 @@ class Batches(Generic[K, V]):
         """The batch that new keys go into."""
         self.entries: dict[Any, Entry[V]] = {}
         """Who waits for each key of the open batch."""
+        self.growing: dict[Any, Entry[V]] = self.entries if max_batch_size is None else {}
+        """The same dict if batches may take any number of keys; else one that stays empty."""
         self.under_way: dict[Any, Any] = {}
         """The keys of the batches that are closed and have not ended; a later caller may join them."""
         self._sole: Batch[K, V] | None = None
@@ -115,11 +118,6 @@ class Batches(Generic[K, V]):
         self.opened = self.started = self.keys = self.cache_hits = self.merged = self.errors = 0
 
     # -- what the loader does --------------------------------------------------------------------------------
-
-    @property
-    def loader(self) -> DataLoader[K, V]:
-        """The loader that these batches belong to."""
-        return self._loader
 
     @property
     def statistics(self) -> Statistics:
@@ -137,7 +135,7 @@ class Batches(Generic[K, V]):
         if bound is not None and (self.waiting or self.running):
             if not bound.is_closed():
                 raise WrongLoopError(
-                    f"loader {self._loader.name!r} has open batches on another event loop ({bound!r}); a loader "
+                    f"loader {self.loader.name!r} has open batches on another event loop ({bound!r}); a loader "
                     f"belongs to one loop and thread at a time: make one loader per loop, or await the open loads first"
                 )
             self.forget()
@@ -152,26 +150,31 @@ class Batches(Generic[K, V]):
 
     def choose_way(self) -> None:
         """See whether loads on this loop need care, which costs them as much again."""
-        is_plain = self.plain_keys and not (self.instruments or self._loader.closed or self.cache.must_ask)
+        is_plain = self.plain_keys and not (self.instruments or self.loader.closed or self.cache.must_ask)
         self.plain_loop = self.loop if is_plain and self.loop is not None else NOWHERE
 
     def forget(self) -> None:
         """Drop the work of a loop that was closed: nobody can be told any more."""
         for batch in {*self.running, *self.unstarted()}:
             batch.forget()
-        self.entries, self.under_way, self._sole = {}, {}, None
+        self._nothing_is_open()
+        self.under_way, self._sole = {}, None
         self.running = set()
         self._ready.clear()
         self._ahead.clear()
-        self.open = None
 
     def ask(self, key: K, cache_key: Hashable) -> Future[V]:
         """A new caller's future, for a key that is not cached."""
-        future = self.new_future()
         batch = self.batch_of(cache_key)
-        if batch is not None:
-            self.join(batch, cache_key, future)
-            return future
+        if batch is None:
+            return self.add(key, cache_key)
+        future = self.new_future()
+        self.join(batch, cache_key, future)
+        return future
+
+    def add(self, key: K, cache_key: Hashable) -> Future[V]:
+        """The same for a key that nobody waits for."""
+        future = self.new_future()
         batch = self.open or self._open_batch()
         if inside.get() is not None:
             self.nest(batch, key)
@@ -179,27 +182,35 @@ class Batches(Generic[K, V]):
         self.entries[cache_key] = future
         if batch.own_keys is not None:
             batch.own_keys.append(key)
-        self._added(batch, is_first)
+        if is_first or self.limit is not None:
+            self._added(batch, is_first)
         return future
 
     def ask_many(self, many: Many[V], unique: dict[Any, K]) -> None:
         """Add keys that nobody waits for yet, in as many batches as it takes."""
-        cache_keys, keys = list(unique), list(unique.values())
-        position = 0
-        while position < len(keys):
-            batch = self.open or self._open_batch()
-            is_first = not self.entries
-            end = len(keys) if self.limit is None else position + self.limit - len(self.entries)
+        if self.limit is None:
+            self._add_share(many, list(unique), unique)
+            return
+        cache_keys, position = list(unique), 0
+        while position < len(cache_keys):
+            end = position + self.limit - len(self.entries)
             part = cache_keys[position:end]
-            if inside.get() is not None:
-                self.nest(batch, keys[position])
-            share = many.add_share(batch, part, is_first)
-            self.entries.update(dict.fromkeys(part, share))
-            if batch.own_keys is not None:
-                batch.own_keys += keys[position:end]
-            batch.is_mixed = True
+            self._add_share(many, part, {cache_key: unique[cache_key] for cache_key in part})
             position = end
-            self._added(batch, is_first)
+
+    def _add_share(self, many: Many[V], cache_keys: list[Any], unique: dict[Any, K]) -> None:
+        """Add keys to the open batch, which has room for them."""
+        batch = self.open or self._open_batch()
+        is_first = not self.entries
+        if inside.get() is not None:
+            self.nest(batch, cache_keys[0])
+        share = many.add_share(batch, cache_keys, is_first)
+        self.entries.update(dict.fromkeys(unique, share))
+        if batch.own_keys is not None:
+            batch.own_keys += unique.values()
+        batch.is_mixed = True
+        batch.shared += len(cache_keys)
+        self._added(batch, is_first)
 
     def join_many(self, many: Many[V], unique: dict[Any, K]) -> list[K]:
         """Let `many` wait for what others wait for already: take these keys out of `unique` and return them."""
@@ -226,7 +237,7 @@ class Batches(Generic[K, V]):
     def crowd(self, entry: Future[V] | Share[V], member: Future[V]) -> Crowd:
         """What stands at a key of the open batch for two that wait for it."""
         assert self.open is not None  # noqa: S101 - the entry is in it
-        self.open.is_mixed = True
+        self.open.is_mixed = self.open.has_crowds = True
         return Crowd((entry, member))
 
     def batch_of(self, cache_key: Hashable) -> Batch[K, V] | None:
@@ -299,19 +310,24 @@ class Batches(Generic[K, V]):
             self._policy(batch)
         except Exception:
             logger.exception(
-                "dispatch policy %r of loader %r raised; settle() was used", self._policy, self._loader.name
+                "dispatch policy %r of loader %r raised; settle() was used", self._policy, self.loader.name
             )
             settle()(batch)
 
     def close(self, batch: Batch[K, V]) -> None:
         """Let an open batch take no more keys, and queue it."""
         batch.state = State.CLOSED
-        self.open, self.entries = None, {}
+        self._nothing_is_open()
         if not self.under_way:
             self.under_way, self._sole = batch.entries, batch
         else:
             self._by_key().update(dict.fromkeys(batch.entries, batch))
         (self._ahead if batch.awaited_by else self._ready)[batch] = None
+
+    def _nothing_is_open(self) -> None:
+        self.open, self.entries = None, {}
+        if self.limit is None:
+            self.growing = self.entries
 
     def _by_key(self) -> dict[Any, Any]:
         """The keys under way with their batches, for when these are several or some keys are outdated."""
@@ -326,10 +342,22 @@ class Batches(Generic[K, V]):
                 if self.under_way.get(cache_key) is batch:
                     del self.under_way[cache_key]
 
+    def remember(
+        self,
+        entries: dict[Any, Any],
+        values: Collection[object],
+        kinds: AbstractSet[type],
+        outdated: AbstractSet[Hashable],
+        is_plain: bool = False,
+    ) -> None:
+        """Put what a batch returned into the cache: see `Cache.store`."""
+        self.cache.store(entries, values, kinds, outdated, is_plain)
+        self.known = self.cache.known
+
     def ended(self, batch: Batch[K, V]) -> None:
         """Nobody can join a batch that has ended; it still has its entries."""
         if batch is self.open:
-            self.open, self.entries = None, {}
+            self._nothing_is_open()
         elif batch is self._sole:
             self.under_way, self._sole = {}, None
         else:
@@ -345,7 +373,7 @@ class Batches(Generic[K, V]):
             return
         self._starting = True
         try:
-            while (batch := self._next()) is not None:
+            while (self._ready or self._ahead) and (batch := self._next()) is not None:
                 if batch.state is State.CLOSED:  # and not abandoned meanwhile
                     self.running.add(batch)
                     batch.start()
@@ -356,11 +384,10 @@ class Batches(Generic[K, V]):
             self._starting = False
 
     def _next(self) -> Batch[K, V] | None:
-        """Take the next batch that there is a place for."""
+        """Take the next batch that there is a place for; there is one that waits."""
         running, limit = self.running, self._max_concurrency
         if limit is None or len(running) < limit:
-            queue = self._ahead or self._ready
-            return queue.popitem(last=False)[0] if queue else None
+            return (self._ahead or self._ready).popitem(last=False)[0]
         # Only the places of running batches that wait are left. Most often none does: no need to look at all.
         if len(running) - sum(batch.waits for batch in running) < limit:
             for batch in self._ahead:
@@ -379,23 +406,6 @@ class Batches(Generic[K, V]):
         self._start_scheduled = False
         self.start_ready()
 
-    def started_one(self, batch: Batch[K, V]) -> None:
-        """Count a batch whose function is about to be called."""
-        self.started += 1
-        self.keys += len(batch.entries)
-        if self.instruments:
-            batch.info = self.info(batch)
-            for instrument in tuple(self.instruments):
-                self._hook(instrument, "batch_started", batch.info)
-
-    def finished_one(self, batch: Batch[K, V], error: BaseException | None) -> None:
-        """Count how a batch ended, let go of it and start the next."""
-        if error is not None and not isinstance(error, asyncio.CancelledError):
-            self.errors += 1
-        for instrument in tuple(self.instruments):
-            self._hook(instrument, "batch_finished", batch.info or self.info(batch), error)
-        self.release(batch)
-
     def release(self, batch: Batch[K, V]) -> None:
         """Let go of a batch whose task has ended, and start what waits for its place."""
         self.running.discard(batch)
@@ -412,11 +422,22 @@ class Batches(Generic[K, V]):
     def requested(self, key: object, source: str) -> None:
         """Tell the instruments that a caller asked for a key."""
         for instrument in tuple(self.instruments):
-            self._hook(instrument, "load_requested", self._loader, key, source)
+            self._hook(instrument, "load_requested", self.loader, key, source)
+
+    def tell_started(self, batch: Batch[K, V]) -> None:
+        """Tell the instruments that a batch function is about to be called."""
+        batch.info = self.info(batch)
+        for instrument in tuple(self.instruments):
+            self._hook(instrument, "batch_started", batch.info)
+
+    def tell_finished(self, batch: Batch[K, V], error: BaseException | None) -> None:
+        """Tell them that it has ended."""
+        for instrument in tuple(self.instruments):
+            self._hook(instrument, "batch_finished", batch.info or self.info(batch), error)
 
     def info(self, batch: Batch[K, V]) -> BatchInfo[K, V]:
         """Describe a batch to instruments."""
-        return BatchInfo(self._loader, batch.number, tuple(batch.keys))
+        return BatchInfo(self.loader, batch.number, tuple(batch.keys))
 
     def _hook(self, instrument: Instrument, hook: str, *args: object) -> None:
         try:
@@ -424,5 +445,5 @@ class Batches(Generic[K, V]):
         except Exception:
             self.instruments.remove(instrument)
             logger.exception(
-                "instrument %r of loader %r raised in %s and was removed", instrument, self._loader.name, hook
+                "instrument %r of loader %r raised in %s and was removed", instrument, self.loader.name, hook
             )

@@ -9,7 +9,6 @@ from collections.abc import (
     Collection,
     Hashable,
     Iterator,
-    Mapping,
     MutableMapping,
     Set as AbstractSet,
 )
@@ -68,7 +67,7 @@ class Cache(Protocol):
 
     def store(
         self,
-        entries: Mapping[Any, Any],
+        entries: dict[Any, Any],
         values: Collection[Any],
         kinds: AbstractSet[type],
         outdated: AbstractSet[Hashable],
@@ -78,7 +77,7 @@ class Cache(Protocol):
         """Remember what a batch returned.
 
         Args:
-            entries: By cache key, who waited for it.
+            entries: By cache key, who waited for it; the dict is given away.
             values: What was returned, in the order of the entries.
             kinds: The types of the values.
             outdated: Keys that were cleared or primed meanwhile, which are left as they are.
@@ -111,7 +110,7 @@ class OwnCache:
     @property
     def map(self) -> MutableMapping[Any, Any]:
         """The values, as users see and change them."""
-        return Values(self.known)
+        return Values(self)
 
     @property
     def size(self) -> int:
@@ -140,7 +139,7 @@ class OwnCache:
 
     def store(
         self,
-        entries: Mapping[Any, Any],
+        entries: dict[Any, Any],
         values: Collection[Any],
         kinds: AbstractSet[type],
         outdated: AbstractSet[Hashable],
@@ -151,6 +150,8 @@ class OwnCache:
             self.known.update(
                 (key, _kept(value)) for key, value in zip(entries, values, strict=True) if key not in outdated
             )
+        elif is_plain and not self.known:
+            self.known = entries
         elif is_plain:
             self.known.update(entries)
         else:
@@ -184,25 +185,25 @@ def _value_of(found: Any) -> Any:
 class Values(MutableMapping[Any, Any]):
     """What `OwnCache` knows, as the mapping from keys to values that users see."""
 
-    __slots__ = ("_known",)
+    __slots__ = ("_cache",)
 
-    def __init__(self, known: dict[Any, Any]) -> None:
-        self._known = known
+    def __init__(self, cache: OwnCache) -> None:
+        self._cache = cache
 
     def __getitem__(self, key: Any) -> Any:
-        return _value_of(self._known[key])
+        return _value_of(self._cache.known[key])
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        self._known[key] = _kept(value)
+        self._cache.set(key, value)
 
     def __delitem__(self, key: Any) -> None:
-        del self._known[key]
+        del self._cache.known[key]
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._known)
+        return iter(self._cache.known)
 
     def __len__(self) -> int:
-        return len(self._known)
+        return self._cache.size
 
     def __repr__(self) -> str:
         return repr(dict(self))
@@ -292,7 +293,7 @@ class UsersCache:
 
     def store(
         self,
-        entries: Mapping[Any, Any],
+        entries: dict[Any, Any],
         values: Collection[Any],
         _kinds: AbstractSet[type],
         outdated: AbstractSet[Hashable],

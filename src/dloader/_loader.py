@@ -242,20 +242,17 @@ class DataLoader(Generic[K, V]):
             loop = None
         if loop is not batches.plain_loop:
             return self._load_with_care(key, loop)
-        known, entries, under_way = batches.known, batches.entries, batches.under_way
+        known, entries = batches.known, batches.growing
         try:
-            if known and key in known and type(future := known[key]) is Future:
-                batches.cache_hits += 1
-                return future
-            if (
-                not entries
-                or batches.limit is not None
-                or inside.get() is not None
-                or key is None
-                or (known and key in known)
-                or (under_way and key in under_way)
-            ):
+            if known and key in known:
+                if type(future := known[key]) is Future:
+                    batches.cache_hits += 1
+                    return future
                 return self._load_with_care(key, loop)
+            if key is None:
+                return self._load_with_care(key, loop)
+            if not entries or inside.get() is not None or (batches.under_way and key in batches.under_way):
+                return batches.ask(key, key)
             if key not in entries:  # and not setdefault(), which takes half as long again
                 entries[key] = future = Future()
                 return future
@@ -353,7 +350,11 @@ class DataLoader(Generic[K, V]):
         given = list(keys)
         cache_keys: list[Any] = given if self._key_fn is None else [self._cache_key(key) for key in given]
         try:
-            unique = dict(zip(cache_keys, given, strict=True))
+            unique: dict[Any, Any] = (
+                dict(zip(cache_keys, given, strict=True))
+                if self._key_fn or self._batches.instruments
+                else dict.fromkeys(given)  # whose values nobody looks at: a third less
+            )
         except TypeError as error:
             for key, cache_key in zip(given, cache_keys, strict=True):
                 if not _hashable(cache_key):

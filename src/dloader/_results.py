@@ -37,8 +37,6 @@ def align(loader: DataLoader[K, V], batch: Batch[K, V], returned: object) -> Seq
         BatchResultError: It is not a sequence, iterator or mapping, or has the wrong length.
     """
     count = len(batch.entries)
-    if type(returned) is list and len(plain := cast(list[V], returned)) == count:
-        return plain  # as nearly every batch function returns: the checks below cost a microsecond
     if isinstance(returned, Mapping):
         mapping = cast(Mapping[Any, V], returned)
         pairs = zip(batch.keys, batch.entries, strict=True)
