@@ -1,0 +1,107 @@
+"""Write the figures into docs/performance.md: every shape, the losing ones first, and every target.
+
+    python benchmarks/run.py --publish    # measures all, then does this
+    python benchmarks/publish.py          # again from benchmarks/results.json, without measuring
+
+The page is written by hand, except for what stands between a line `<!-- figures: NAME -->` and the next
+`<!-- end of figures -->`. The chart beside it, docs/performance.svg, is made of the same figures.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+if __name__ == "__main__":
+    sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
+
+from benchmarks import report  # noqa: E402
+from benchmarks.chart import chart  # noqa: E402
+from benchmarks.results import Record, worst  # noqa: E402
+
+__all__ = ("CHART", "PAGE", "RESULTS", "publish", "rendered")
+
+RESULTS = ROOT / "benchmarks" / "results.json"
+PAGE = ROOT / "docs" / "performance.md"
+CHART = ROOT / "docs" / "performance.svg"
+
+
+def publish() -> None:
+    """Bring page and chart up to date with the results."""
+    figures = json.loads(RESULTS.read_text(encoding="utf-8"))
+    PAGE.write_text(rendered(PAGE.read_text(encoding="utf-8"), figures), encoding="utf-8")
+    CHART.write_text(chart(figures["shapes"], figures["machine"]), encoding="utf-8")
+
+
+def rendered(page: str, figures: Any) -> str:
+    """The page with these figures in place of those that it has."""
+    records: list[Record] = sorted(figures["shapes"], key=worst, reverse=True)
+    parts = {
+        "machine": [report.machine_line(figures["machine"])],
+        "summary": _summary(records),
+        "shapes": [line for record in records for line in _shape(record)],
+        "targets": _targets(records),
+    }
+
+    def fill(match: re.Match[str]) -> str:
+        lines = "\n".join(parts[match[1]])
+        return f"<!-- figures: {match[1]} -->\n{lines}\n<!-- end of figures -->"
+
+    return re.sub(r"<!-- figures: (\w+) -->\n.*?<!-- end of figures -->", fill, page, flags=re.DOTALL)
+
+
+def _summary(records: Sequence[Record]) -> Iterator[str]:
+    verdicts = [target["verdict"] for record in records for target in record["targets"]]
+    hit, missed = verdicts.count("hit"), verdicts.count("missed")
+    yield (
+        f"{len(records)} shapes, {len(verdicts)} targets: {hit} hit in every mode, "
+        f"{len(verdicts) - hit - missed} in some, {missed} in none."
+    )
+
+
+def _shape(record: Record) -> Iterator[str]:
+    miss = worst(record)
+    yield f"### {record['group'].capitalize()}: {record['shape']}"
+    yield ""
+    size = f"{record['units']:,} x {record['unit']}, {record['runs']} runs."
+    ideal = record["ideal_seconds"]
+    size += "" if ideal is None else f" Ideal: {ideal * 1e3:,.0f} ms."
+    size += f" {record['notes']}" if record["notes"] else ""
+    if record["targets"]:
+        how = "All targets hit" if miss <= 1 else f"The worst target is missed by {miss - 1:.0%}"
+        size += f" {how}."
+    yield size
+    yield ""
+    yield from _markdown(report.rows(record))
+    yield ""
+
+
+def _targets(records: Sequence[Record]) -> Iterator[str]:
+    lines = [["shape", "target", "ratio, by mode", "paired by round", "verdict", "by"]]
+    found = [(record, target) for record in records for target in record["targets"]]
+    found.sort(key=lambda pair: -max(pair[1]["ratios"].values()) / pair[1]["at_most"])
+    for record, target in found:
+        miss = max(target["ratios"].values()) / target["at_most"] - 1
+        by = f"{miss:+.0%}"
+        where = f"{record['group']}: {record['shape']}"
+        ratio, paired = report.span(target["ratios"]), report.span(target["paired"])
+        lines.append([where, target["target"], ratio, paired, target["verdict"], by])
+    yield from _markdown(lines)
+
+
+def _markdown(lines: Sequence[Sequence[str]]) -> Iterator[str]:
+    head, *others = ([cell.replace("|", r"\|").replace("<=", "≤") for cell in line] for line in lines)
+    numbers = [all(line[column][:1].isdigit() for line in others) for column in range(len(head))]
+    yield f"| {' | '.join(head)} |"
+    yield f"| {' | '.join('---:' if number else '---' for number in numbers)} |"
+    for line in others:
+        yield f"| {' | '.join(line)} |"
+
+
+if __name__ == "__main__":
+    publish()
