@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
-from benchmarks.resolver_data import items_of, members_of, offices_of, owners
+from benchmarks.resolver_data import items_of, members_of, offices_of, owners, steps_after
 from benchmarks.resolver_nodes import Owner
 from benchmarks.resolver_trees import Member
 
@@ -21,12 +21,14 @@ __all__ = (
     "PostedCompany",
     "Root",
     "SentCompany",
+    "Step",
     "Task",
     "fill_chain",
     "fill_collected",
     "fill_labels",
     "fill_owners",
     "fill_posted_tree",
+    "fill_steps",
     "fill_tree",
     "fill_wide",
     "in_tasks",
@@ -183,6 +185,18 @@ async def fill_chain(root: Link) -> Link:
         link = link.child
     for height, link in enumerate(reversed(links), 1):
         link.height = height
+    return root
+
+
+class Step(BaseModel):
+    id: int
+    next: Step | None = None
+
+
+async def fill_steps(root: Step) -> Step:
+    step = root
+    while (row := (await steps_after([step.id]))[0]) is not None:
+        step.next = step = Step.model_validate(row)
     return root
 
 
