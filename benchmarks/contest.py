@@ -7,6 +7,7 @@ import gc
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 from benchmarks import peers, publish, report, shapes_database, shapes_latency, shapes_loader, shapes_resolver
@@ -68,10 +69,9 @@ def hold(options: argparse.Namespace) -> None:
         publish.publish()
 
 
-def _is_wanted(shape: Shape, only: str | None) -> bool:
+def _is_wanted(shape: Shape, only: Sequence[str] | None) -> bool:
     """By its group, or by a part of its name."""
-    parts = [part.strip() for part in only.split(",")] if only else [shape.group]
-    return any(shape.group == part if part in GROUPS else part in shape.name for part in parts)
+    return not only or any(shape.group == part if part in GROUPS else part in shape.name for part in only)
 
 
 def _progress(shape: Shape, done: int, of: int, elapsed: float) -> str:

@@ -25,6 +25,11 @@ except ModuleNotFoundError:
 __all__ = ("DifferentOutputsError", "Mode", "Result", "Sample", "measure", "modes")
 
 
+PATIENCE = 3
+"""After how many times the time of a shape those sit out the rounds left that no target is about: some peers take
+minutes for a million loads."""
+
+
 class DifferentOutputsError(Exception):
     """Two contestants of a shape did not do the same work."""
 
@@ -84,7 +89,7 @@ class Result:
 
 
 def measure(shape: Shape, settings: Settings, chosen: Sequence[Mode]) -> Result:
-    """Run all contestants of a shape, in turn, until the rounds or the time are used up.
+    """Run all contestants of a shape, in turn, until the rounds or the time are used up; see `PATIENCE`.
 
     Raises:
         DifferentOutputsError: In the first round, whose outputs are all compared, in every mode.
@@ -94,11 +99,15 @@ def measure(shape: Shape, settings: Settings, chosen: Sequence[Mode]) -> Result:
         begun = time.perf_counter()
         least, most = settings.rounds
         expected: dict[int | None, tuple[str, Any]] = {}
+        contestants = shape.contestants
         for number in range(most):
-            if number >= least and time.perf_counter() - begun > settings.budget:
+            elapsed = time.perf_counter() - begun
+            if number >= least and elapsed > settings.budget:
                 break
+            if number and elapsed > PATIENCE * settings.budget:
+                contestants = _in_targets(shape)
             for mode in chosen:
-                for contestant in _from(shape.contestants, number):
+                for contestant in _from(contestants, number):
                     timed = _run(contestant, mode)
                     result.samples[contestant.name][mode].add(timed)
                     result.counts[contestant.name] = timed.counts
@@ -107,6 +116,12 @@ def measure(shape: Shape, settings: Settings, chosen: Sequence[Mode]) -> Result:
         if shape.with_memory:
             result.memory = {contestant.name: _peak(contestant) for contestant in shape.contestants}
     return result
+
+
+def _in_targets(shape: Shape) -> Sequence[Contestant]:
+    """Those that a target is about; all, if there is no target."""
+    named = {name for target in shape.targets for name in (target.ours, *target.others)}
+    return [one for one in shape.contestants if one.name in named or not named]
 
 
 def _from(contestants: Sequence[Contestant], number: int) -> list[Contestant]:

@@ -22,7 +22,7 @@ if __name__ == "__main__":
 
 from benchmarks import report  # noqa: E402
 from benchmarks.chart import chart  # noqa: E402
-from benchmarks.results import Record, worst  # noqa: E402
+from benchmarks.results import Record, distance, worst  # noqa: E402
 
 __all__ = ("CHART", "PAGE", "RESULTS", "publish", "rendered")
 
@@ -65,17 +65,19 @@ def _summary(records: Sequence[Record]) -> Iterator[str]:
 
 
 def _shape(record: Record) -> Iterator[str]:
-    miss = worst(record)
     yield f"### {record['group'].capitalize()}: {record['shape']}"
     yield ""
-    size = f"{record['units']:,} x {record['unit']}, {record['runs']} runs."
-    ideal = record["ideal_seconds"]
-    size += "" if ideal is None else f" Ideal: {ideal * 1e3:,.0f} ms."
-    size += f" {record['notes']}" if record["notes"] else ""
+    runs = f"{record['runs']} run{'s' if record['runs'] != 1 else ''}"
+    said = [f"{record['units']:,} x {record['unit']}, {runs}."]
+    if (ideal := record["ideal_seconds"]) is not None:
+        said.append(f"Ideal: {ideal * 1e3:,.0f} ms.")
+    if record["notes"]:
+        said.append(record["notes"])
     if record["targets"]:
-        how = "All targets hit" if miss <= 1 else f"The worst target is missed by {miss - 1:.0%}"
-        size += f" {how}."
-    yield size
+        target = max(record["targets"], key=distance)
+        how = "All targets hit; the nearest is" if distance(target) <= 1 else "Farthest from its target:"
+        said.append(f"{how} {_escaped(target['target'])}, at {report.span(target['ratios'])}.")
+    yield " ".join(said)
     yield ""
     yield from _markdown(report.rows(record))
     yield ""
@@ -84,10 +86,9 @@ def _shape(record: Record) -> Iterator[str]:
 def _targets(records: Sequence[Record]) -> Iterator[str]:
     lines = [["shape", "target", "ratio, by mode", "paired by round", "verdict", "by"]]
     found = [(record, target) for record in records for target in record["targets"]]
-    found.sort(key=lambda pair: -max(pair[1]["ratios"].values()) / pair[1]["at_most"])
+    found.sort(key=lambda pair: -distance(pair[1]))
     for record, target in found:
-        miss = max(target["ratios"].values()) / target["at_most"] - 1
-        by = f"{miss:+.0%}"
+        by = f"{distance(target) - 1:+.0%}"
         where = f"{record['group']}: {record['shape']}"
         ratio, paired = report.span(target["ratios"]), report.span(target["paired"])
         lines.append([where, target["target"], ratio, paired, target["verdict"], by])
@@ -95,12 +96,16 @@ def _targets(records: Sequence[Record]) -> Iterator[str]:
 
 
 def _markdown(lines: Sequence[Sequence[str]]) -> Iterator[str]:
-    head, *others = ([cell.replace("|", r"\|").replace("<=", "≤") for cell in line] for line in lines)
+    head, *others = ([_escaped(cell) for cell in line] for line in lines)
     numbers = [all(line[column][:1].isdigit() for line in others) for column in range(len(head))]
     yield f"| {' | '.join(head)} |"
     yield f"| {' | '.join('---:' if number else '---' for number in numbers)} |"
     for line in others:
         yield f"| {' | '.join(line)} |"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", r"\|").replace("<=", "≤")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from benchmarks.results import ContestantRecord, Record
+from benchmarks.results import ContestantRecord, Record, SampleRecord, distance
 
 __all__ = ("machine_line", "rows", "span", "table", "targets")
 
@@ -37,7 +37,7 @@ def rows(record: Record) -> list[list[str]]:
     head += [f"peak bytes per {record['unit']}"] if with_memory else []
     found = [head]
     for name, one in contestants.items():
-        cells = [_time(one, s["least"], s["median"]) for s in one["modes"].values()]
+        cells = [_time(one, s, record["runs"]) for s in one["modes"].values()]
         cells += [_micros(one, min(s["cpu"] or 0.0 for s in one["modes"].values()))] if with_cpu else []
         cells += [f"{one['counts'].get(count, 0):,}" for count in counts]
         cells += [f"{(one['peak_bytes'] or 0) / one['units']:,.0f}"] if with_memory else []
@@ -45,8 +45,10 @@ def rows(record: Record) -> list[list[str]]:
     return found
 
 
-def _time(one: ContestantRecord, least: float, median: float) -> str:
-    return f"{_micros(one, least)} ({_micros(one, median)})"
+def _time(one: ContestantRecord, sample: SampleRecord, runs: int) -> str:
+    """Least and median; or how many runs there were, if fewer than others have."""
+    least, median = _micros(one, sample["least"]), _micros(one, sample["median"])
+    return f"{least} ({median if sample['runs'] == runs else 'of ' + str(sample['runs'])})"
 
 
 def _micros(one: ContestantRecord, seconds: float) -> str:
@@ -69,7 +71,7 @@ def targets(records: Iterable[Record]) -> str:
     """All targets, the missed ones first."""
     found = sorted(
         ((record, target) for record in records for target in record["targets"]),
-        key=lambda pair: -max(pair[1]["ratios"].values()) / pair[1]["at_most"],
+        key=lambda pair: -distance(pair[1]),
     )
     lines = [["shape", "target", "ratio, by mode", "paired", ""]]
     for record, target in found:

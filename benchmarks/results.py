@@ -8,7 +8,7 @@ from typing import TypedDict
 from benchmarks.harness import Mode, Result
 from benchmarks.shape import Target
 
-__all__ = ("ContestantRecord", "Record", "SampleRecord", "TargetRecord", "record", "worst")
+__all__ = ("ContestantRecord", "Record", "SampleRecord", "TargetRecord", "distance", "record", "worst")
 
 
 class SampleRecord(TypedDict):
@@ -17,6 +17,7 @@ class SampleRecord(TypedDict):
     least: float
     median: float
     cpu: float | None
+    runs: int
 
 
 class ContestantRecord(TypedDict):
@@ -55,13 +56,14 @@ class Record(TypedDict):
 def record(result: Result) -> Record:
     """All of a result that is kept."""
     shape = result.shape
-    first = next(iter(next(iter(result.samples.values())).values()))
     return {
         "group": shape.group,
         "shape": shape.name,
         "units": shape.units,
         "unit": shape.unit,
-        "runs": len(first.seconds),
+        "runs": max(
+            len(sample.seconds) for samples in result.samples.values() for sample in samples.values()
+        ),
         "notes": shape.notes,
         "ideal_seconds": shape.ideal,
         "contestants": {name: _contestant(result, name) for name in result.samples},
@@ -69,14 +71,29 @@ def record(result: Result) -> Record:
     }
 
 
+def distance(target: TargetRecord) -> float:
+    """How many times what the target allows it costs in the worst mode; up to 1 it is hit."""
+    return max(target["ratios"].values()) / target["at_most"]
+
+
 def worst(record: Record) -> float:
-    """By how many times the target that is missed most is missed; below 1 all are hit."""
-    return max((max(t["ratios"].values()) / t["at_most"] for t in record["targets"]), default=0.0)
+    """The distance of the target that is farthest from being hit."""
+    return max(map(distance, record["targets"]), default=0.0)
+
+
+def _rounded(figure: float) -> float:
+    """No clock is as exact as a float is long."""
+    return float(f"{figure:.5g}")
 
 
 def _contestant(result: Result, name: str) -> ContestantRecord:
     samples: dict[str, SampleRecord] = {
-        str(mode): {"least": s.least, "median": s.median, "cpu": min(s.cpu, default=None)}
+        str(mode): {
+            "least": s.least,
+            "median": s.median,
+            "cpu": min(s.cpu, default=None),
+            "runs": len(s.seconds),
+        }
         for mode, s in result.samples[name].items()
     }
     counts, peak = result.counts[name], result.memory.get(name)
@@ -84,9 +101,10 @@ def _contestant(result: Result, name: str) -> ContestantRecord:
 
 
 def _target(result: Result, target: Target) -> TargetRecord:
-    ratios, paired = _ratios(result, target), {}
+    ratios = {mode: _rounded(ratio) for mode, ratio in _ratios(result, target).items()}
+    paired: dict[str, float] = {}
     if target.of == "time" and target.others != ("ideal",):
-        paired = {str(mode): _paired(result, target, mode) for mode in result.samples[target.ours]}
+        paired = {str(mode): _rounded(_paired(result, target, mode)) for mode in result.samples[target.ours]}
     hits = sum(ratio <= target.at_most for ratio in ratios.values())
     verdict = "hit" if hits == len(ratios) else "missed" if not hits else f"hit {hits} of {len(ratios)}"
     text = {"target": str(target), "at_most": target.at_most}

@@ -2,7 +2,7 @@
 
     python benchmarks/run.py                    # everything, some twenty minutes on a quiet machine
     python benchmarks/run.py --quick            # smaller and fewer runs: a few minutes
-    python benchmarks/run.py --only loader,"three levels" --json results.json --svg results.svg
+    python benchmarks/run.py --only loader --only "three levels" --json results.json --svg results.svg
     python benchmarks/run.py --src ../other     # the dloader of another checkout, by the same shapes
     python benchmarks/run.py --publish          # everything, written into docs/performance.md
 
@@ -38,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--only",
         metavar="SHAPES",
-        help="groups (loader, resolver, latency, database) or parts of shapes' names",
+        action="append",
+        help="a group (loader, resolver, latency, database) or a part of shapes' names; may be repeated",
     )
     parser.add_argument("--loop", choices=("asyncio", "uvloop"), help="only on this event loop")
     parser.add_argument("--gc", choices=("on", "off"), help="only with the garbage collector on or off")
@@ -56,25 +57,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--here", action="store_true", help="use this Python and whatever peers it has; install nothing"
     )
     options = parser.parse_args(arguments)
-    if options.src and not (_source(options.src) / "dloader").is_dir():
+    if options.src and not (source(options.src) / "dloader").is_dir():
         parser.error(f"--src: there is no dloader in {options.src}")
     if not options.here and Path(sys.prefix) != ENVIRONMENT:
-        sys.exit(_run_in_environment(sys.argv[1:] if arguments is None else arguments))
+        command = [
+            str(environment()),
+            str(HERE / "run.py"),
+            *(sys.argv[1:] if arguments is None else arguments),
+        ]
+        sys.exit(subprocess.run(command, check=False).returncode)
     if options.publish and (options.only or options.smoke or options.quick or options.loop or options.gc):
         parser.error("--publish publishes a whole run: every shape in every mode")
     sys.path[:] = [path for path in sys.path if Path(path).resolve() != HERE]
-    sys.path[:0] = [str(_source(options.src or HERE.parent)), str(HERE.parent)]
+    sys.path[:0] = [str(source(options.src or HERE.parent)), str(HERE.parent)]
     from benchmarks.contest import hold  # needs the environment
 
     hold(options)
 
 
-def _source(folder: Path) -> Path:
+def source(folder: Path) -> Path:
     """The folder that has the package in it; where there is none, as beside a wheel, an installed one is found."""
     return folder.resolve() / "src" if (folder / "src").is_dir() else folder.resolve()
 
 
-def _run_in_environment(arguments: Sequence[str]) -> int:
+def environment() -> Path:
+    """The Python of the environment that has the peers, which are installed when they are not there or others."""
     python = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     sys.path.insert(0, str(HERE.parent))
     from benchmarks.peers import PACKAGES
@@ -89,7 +96,7 @@ def _run_in_environment(arguments: Sequence[str]) -> int:
         old = ["--no-deps", "--target", str(ENVIRONMENT / "dloader-2025.7"), "dloader==2025.7"]
         subprocess.run([*pip, *old], check=True)
         marker.write_text(wanted, encoding="utf-8")
-    return subprocess.run([str(python), str(Path(__file__).resolve()), *arguments], check=False).returncode
+    return python
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ class Settings:
     companies: int = 20
     rounds: tuple[int, int] = (3, 60)
     """Least and most rounds per shape."""
-    budget: float = 12.0
+    budget: float = 8.0
     """Seconds per shape after which no further round is begun, once the least are done."""
 
     def times(self, units: int) -> int:

@@ -36,9 +36,8 @@ def shapes(settings: Settings) -> Iterator[Shape]:
     if not (peers.load("sqlalchemy") and peers.load("greenlet")):
         return
     if peers.load("aiosqlite"):
-        folder = tempfile.TemporaryDirectory()  # gone when the program, or the shape, is
-        url = f"sqlite+aiosqlite:///{Path(folder.name) / 'bench.db'}"
-        yield _on("SQLite", url, settings.companies, folder)
+        file = Path(tempfile.gettempdir()) / f"dloader-bench-{os.getpid()}.db"
+        yield _on("SQLite", f"sqlite+aiosqlite:///{file}", settings.companies, file)
     if peers.load("asyncpg"):
         try:
             asyncio.run(_at(POSTGRES, lambda _: None))
@@ -48,16 +47,18 @@ def shapes(settings: Settings) -> Iterator[Shape]:
             yield _on("PostgreSQL", POSTGRES, settings.companies)
 
 
-def _on(database: str, url: str, companies: int, *held: object) -> Shape:
+def _on(database: str, url: str, companies: int, file: Path | None = None) -> Shape:
     from benchmarks import database_schema as schema
 
     @contextmanager
-    def tables() -> Iterator[object]:
+    def tables() -> Iterator[None]:
         asyncio.run(_at(url, partial(schema.fill, companies=companies)))
         try:
-            yield held
+            yield
         finally:
             asyncio.run(_at(url, schema.drop))
+            if file is not None:
+                file.unlink()
 
     contestants, nodes = list(_contestants(url)), schema.nodes(companies)
     name, targets = f"nested response from {database}", list(_targets(contestants))

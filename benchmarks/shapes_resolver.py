@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 from benchmarks import (
@@ -95,8 +96,11 @@ def _growth(settings: Settings) -> Shape:
     targets: list[Target] = []
     decades = [decade for decade in settings.decades if decade >= 200]
     suffixes = [f", {decade:,} nodes" for decade in decades]
+    settled = replace(
+        settings, nodes=settings.nodes * 10
+    )  # few rounds: the small trees must be as sure as the large
     for decade, suffix in zip(decades, suffixes, strict=True):
-        contestants += _tree_contestants(decade, settings, suffix)
+        contestants += _tree_contestants(decade, settled, suffix)
         for ours, at_most in ((SYNC, 1.15), (LOAD, 1.0)):
             targets += beyond_hand(ours, at_most, suffix, peer=decade <= MOST_FOR_PEER)
             targets.append(Target(ours + suffix, (HAND + suffix,), 1.15, of="memory"))
