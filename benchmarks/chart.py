@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.results import Record
 
-__all__ = ("chart", "kind_of")
+__all__ = ("MODE", "chart", "kind_of")
 
 ROW, BAR, LEFT, WIDTH = 17, 12, 330, 900
 COLOURS = {"dloader": "#2563eb", "hand": "#16a34a", "peer": "#9ca3af"}

@@ -22,7 +22,7 @@ try:
 except ModuleNotFoundError:
     uvloop = None
 
-__all__ = ("DifferentOutputsError", "Mode", "Result", "Sample", "measure", "modes")
+__all__ = ("DifferentOutputsError", "Memory", "Mode", "Result", "Sample", "measure", "modes")
 
 
 PATIENCE = 3
@@ -47,6 +47,13 @@ class Mode(NamedTuple):
 def modes() -> list[Mode]:
     """The modes of this machine: uvloop only where it is installed."""
     return [Mode(loop, gc) for loop in ("asyncio", *(["uvloop"] if uvloop else [])) for gc in (False, True)]
+
+
+class Memory(NamedTuple):
+    """Bytes of one run: what its input takes, and the most that there was, the input included."""
+
+    given: int
+    peak: int
 
 
 @dataclass(slots=True)
@@ -80,8 +87,7 @@ class Result:
     shape: Shape
     samples: dict[str, dict[Mode, Sample]]
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
-    memory: dict[str, int] = field(default_factory=dict)
-    """Peak bytes of one run, by contestant."""
+    memory: dict[str, Memory] = field(default_factory=dict)
 
     def units(self, name: str) -> int:
         """The units of work of one contestant."""
@@ -114,7 +120,7 @@ def measure(shape: Shape, settings: Settings, chosen: Sequence[Mode]) -> Result:
                     if not number:
                         _compare(shape, contestant, timed.output, expected)
         if shape.with_memory:
-            result.memory = {contestant.name: _peak(contestant) for contestant in shape.contestants}
+            result.memory = {contestant.name: _memory(contestant) for contestant in shape.contestants}
     return result
 
 
@@ -157,23 +163,22 @@ async def _timed(contestant: Contestant, given: list[Any]) -> Timed:
     )
 
 
-def _peak(contestant: Contestant) -> int:
-    """The most bytes that a run holds beyond its input, its output included.
+def _memory(contestant: Contestant) -> Memory:
+    """What one run holds. What is made once per class or import is there already: the contestant has run before."""
 
-    What is made once per class or import is there already: the contestant has run before.
-    """
-
-    async def traced() -> int:
-        given = contestant.prepare()
-        gc.collect()
+    async def traced() -> Memory:
         tracemalloc.start()
         try:
+            given = contestant.prepare()
+            gc.collect()
+            before, _ = tracemalloc.get_traced_memory()
+            tracemalloc.reset_peak()
             output = await contestant.run(given)
-            peak = tracemalloc.get_traced_memory()[1]
+            _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-        del output
-        return peak
+        del given, output  # until here, both count
+        return Memory(before, peak)
 
     return asyncio.run(traced())
 

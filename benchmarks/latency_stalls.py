@@ -10,10 +10,11 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
-from typing import Any
+
+from dloader import DataLoader
 
 from benchmarks.shape import Contestant, Settings, Shape, Target, Timed
-from benchmarks.shapes_loader import FUTURES, OURS, loaders
+from benchmarks.shapes_loader import FUTURES, OURS
 
 __all__ = ("shapes",)
 
@@ -45,11 +46,11 @@ def _keys(count: int) -> list[int]:
 
 
 def _starts() -> dict[str, Start]:
-    def with_loader(make: Callable[..., Any], fetch: Fetch, keys: list[int]) -> Futures:
-        loader = make(fetch)
+    def with_loader(fetch: Fetch, keys: list[int]) -> Futures:
+        loader = DataLoader(fetch)
         return [loader.load(key) for key in keys]
 
-    return {**{name: partial(with_loader, make) for name, make in loaders().items()}, FUTURES: _bare_futures}
+    return {OURS: with_loader, FUTURES: _bare_futures}
 
 
 def _bare_futures(fetch: Fetch, keys: list[int]) -> Futures:

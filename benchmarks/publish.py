@@ -1,7 +1,7 @@
 """Write the figures into docs/performance.md: every shape, the losing ones first, and every target.
 
     python benchmarks/run.py --publish    # measures all, then does this
-    python benchmarks/publish.py          # again from benchmarks/results.json, without measuring
+    python benchmarks/publish.py          # again from benchmarks/results.json and compiled.json, without measuring
 
 The page is written by hand, except for what stands between a line `<!-- figures: NAME -->` and the next
 `<!-- end of figures -->`. The chart beside it, docs/performance.svg, is made of the same figures.
@@ -21,24 +21,25 @@ if __name__ == "__main__":
     sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
 from benchmarks import report  # noqa: E402
-from benchmarks.chart import chart  # noqa: E402
+from benchmarks.chart import MODE, chart  # noqa: E402
 from benchmarks.results import Record, distance, worst  # noqa: E402
 
-__all__ = ("CHART", "PAGE", "RESULTS", "publish", "rendered")
+__all__ = ("CHART", "COMPILED", "PAGE", "RESULTS", "publish", "rendered")
 
 RESULTS = ROOT / "benchmarks" / "results.json"
+COMPILED = ROOT / "benchmarks" / "compiled.json"
 PAGE = ROOT / "docs" / "performance.md"
 CHART = ROOT / "docs" / "performance.svg"
 
 
 def publish() -> None:
     """Bring page and chart up to date with the results."""
-    figures = json.loads(RESULTS.read_text(encoding="utf-8"))
-    PAGE.write_text(rendered(PAGE.read_text(encoding="utf-8"), figures), encoding="utf-8")
+    figures, compiled = (json.loads(file.read_text(encoding="utf-8")) for file in (RESULTS, COMPILED))
+    PAGE.write_text(rendered(PAGE.read_text(encoding="utf-8"), figures, compiled), encoding="utf-8")
     CHART.write_text(chart(figures["shapes"], figures["machine"]), encoding="utf-8")
 
 
-def rendered(page: str, figures: Any) -> str:
+def rendered(page: str, figures: Any, compiled: Any) -> str:
     """The page with these figures in place of those that it has."""
     records: list[Record] = sorted(figures["shapes"], key=worst, reverse=True)
     parts = {
@@ -46,6 +47,7 @@ def rendered(page: str, figures: Any) -> str:
         "summary": _summary(records),
         "shapes": [line for record in records for line in _shape(record)],
         "targets": _targets(records),
+        "compiled": _compiled(compiled),
     }
 
     def fill(match: re.Match[str]) -> str:
@@ -95,9 +97,26 @@ def _targets(records: Sequence[Record]) -> Iterator[str]:
     yield from _markdown(lines)
 
 
+def _compiled(figures: Any) -> Iterator[str]:
+    """The figures of compiled.py, in one mode: the others say the same."""
+    names = list(dict.fromkeys(name for record in figures["shapes"] for name in record["contestants"]))
+    lines = [["us per unit of work", *names]]
+    for record in figures["shapes"]:
+        head, *rows = report.rows(record)
+        found = {row[0]: row[head.index(MODE)] for row in rows}
+        lines.append([f"{record['shape']}, per {record['unit']}", *(found.get(name, "") for name in names)])
+    yield from _markdown(lines)
+    yield ""
+    failed = figures["failed"]
+    how = f"{len(figures['modules'])} modules were compiled with {figures['compiler']}"
+    yield f"{how}; {', '.join(failed) or 'none'} could not be. {MODE}. {report.machine_line(figures['machine'])}"
+
+
 def _markdown(lines: Sequence[Sequence[str]]) -> Iterator[str]:
     head, *others = ([_escaped(cell) for cell in line] for line in lines)
-    numbers = [all(line[column][:1].isdigit() for line in others) for column in range(len(head))]
+    numbers = [
+        all(not line[column] or line[column][0].isdigit() for line in others) for column in range(len(head))
+    ]
     yield f"| {' | '.join(head)} |"
     yield f"| {' | '.join('---:' if number else '---' for number in numbers)} |"
     for line in others:

@@ -34,15 +34,20 @@ def rows(record: Record) -> list[list[str]]:
     head = [f"us per {record['unit']}", *next(iter(contestants.values()))["modes"]]
     head += ["cpu"] if with_cpu else []
     head += counts
-    head += [f"peak bytes per {record['unit']}"] if with_memory else []
+    head += [f"peak bytes per {record['unit']} (of them input)"] if with_memory else []
     found = [head]
     for name, one in contestants.items():
         cells = [_time(one, s, record["runs"]) for s in one["modes"].values()]
         cells += [_micros(one, min(s["cpu"] or 0.0 for s in one["modes"].values()))] if with_cpu else []
         cells += [f"{one['counts'].get(count, 0):,}" for count in counts]
-        cells += [f"{(one['peak_bytes'] or 0) / one['units']:,.0f}"] if with_memory else []
+        cells += [_bytes(one)] if with_memory else []
         found.append([name, *cells])
     return found
+
+
+def _bytes(one: ContestantRecord) -> str:
+    given, peak = ((one[key] or 0) / one["units"] for key in ("input_bytes", "peak_bytes"))
+    return f"{peak:,.0f} ({given:,.0f})"
 
 
 def _time(one: ContestantRecord, sample: SampleRecord, runs: int) -> str:

@@ -53,8 +53,7 @@ def _small(settings: Settings) -> Shape:
     """What a resolve costs by itself: one node with one load."""
     few = replace(settings, nodes=max(1, settings.nodes // 50))
     prepare = partial(roots, rows=lambda: [{"id": 1, "owner_id": 1_000_000}])
-    shape = contest("one node", few, 1, nodes.task, hand.Task, hand.fill_owners, prepare, unit="resolve")
-    return replace(shape, targets=[target for target in shape.targets if target.others != (HAND,)])
+    return contest("one node", few, 1, nodes.task, hand.Task, hand.fill_owners, prepare, unit="resolve")
 
 
 def _deep(settings: Settings, depth: int) -> Shape:

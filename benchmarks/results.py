@@ -26,6 +26,7 @@ class ContestantRecord(TypedDict):
     units: int
     modes: dict[str, SampleRecord]
     counts: dict[str, int]
+    input_bytes: int | None
     peak_bytes: int | None
 
 
@@ -89,15 +90,21 @@ def _rounded(figure: float) -> float:
 def _contestant(result: Result, name: str) -> ContestantRecord:
     samples: dict[str, SampleRecord] = {
         str(mode): {
-            "least": s.least,
-            "median": s.median,
-            "cpu": min(s.cpu, default=None),
+            "least": _rounded(s.least),
+            "median": _rounded(s.median),
+            "cpu": _rounded(min(s.cpu)) if s.cpu else None,
             "runs": len(s.seconds),
         }
         for mode, s in result.samples[name].items()
     }
-    counts, peak = result.counts[name], result.memory.get(name)
-    return {"units": result.units(name), "modes": samples, "counts": counts, "peak_bytes": peak}
+    given, peak = result.memory.get(name, (None, None))
+    return {
+        "units": result.units(name),
+        "modes": samples,
+        "counts": result.counts[name],
+        "input_bytes": given,
+        "peak_bytes": peak,
+    }
 
 
 def _target(result: Result, target: Target) -> TargetRecord:
@@ -122,7 +129,7 @@ def _ratios(result: Result, target: Target) -> dict[str, float]:
 
     def amount(name: str) -> float:
         if target.of == "memory":
-            return result.memory[name] / result.units(name)
+            return result.memory[name].peak / result.units(name)
         return {**result.counts, "least": result.shape.least}[name][target.of]
 
     return {"": amount(target.ours) / min(map(amount, target.others))}

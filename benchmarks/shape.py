@@ -85,7 +85,7 @@ class Settings:
     delay: float = 0.05
     """Seconds that the quick loaders of the latency shapes take."""
     companies: int = 20
-    rounds: tuple[int, int] = (3, 60)
+    rounds: tuple[int, int] = (2, 60)
     """Least and most rounds per shape."""
     budget: float = 8.0
     """Seconds per shape after which no further round is begun, once the least are done."""

@@ -31,6 +31,7 @@ from benchmarks.shape import Contestant, Settings, Shape, Target
 
 __all__ = ("shapes",)
 
+NOT_SHARED = "by hand, an owner object per node"
 MOST_FOR_PEER = 100_000
 """pydantic-resolve would need minutes for larger trees."""
 
@@ -123,6 +124,7 @@ def _owners(count: int, few: bool) -> Shape:
         Contestant(LOAD, DLOADER.resolve, roots(nodes.declared_task(), rows)),
         Contestant(ASYNC, DLOADER.resolve, roots(nodes.async_task(DLOADER), rows)),
         Contestant(HAND, hand.fill_owners, roots(hand.Task, rows)),
+        Contestant(NOT_SHARED, hand.fill_own_owners, roots(hand.Task, rows)),
         Contestant(TASKS, hand.in_tasks, roots(hand.Task, rows)),
     ]
     targets = [*beyond_hand(SYNC), *beyond_hand(LOAD, 1.0), Target(ASYNC, (TASKS,), 1.15)]

@@ -17,7 +17,7 @@ sys.path.append(str(ROOT))
 from benchmarks import peers, publish  # noqa: E402
 from benchmarks.chart import chart  # noqa: E402
 from benchmarks.contest import GROUPS, SMOKE  # noqa: E402
-from benchmarks.harness import DifferentOutputsError, Mode, Result, measure, modes  # noqa: E402
+from benchmarks.harness import DifferentOutputsError, Memory, Mode, Result, measure, modes  # noqa: E402
 from benchmarks.results import record, worst  # noqa: E402
 from benchmarks.shape import Contestant, Shape, Target, Timed  # noqa: E402
 
@@ -123,7 +123,7 @@ class TestReports:
         result = measure(shape, SMOKE, [ASYNCIO])
         for name, seconds in zip(names, ([6.0, 4.0], [2.0, 4.0], [5.0, 5.0]), strict=True):
             result.samples[name][ASYNCIO].seconds[:] = seconds
-        result.memory = {"dloader": 30, "by hand": 10, "peer": 40}
+        result.memory = {"dloader": Memory(5, 30), "by hand": Memory(5, 10), "peer": Memory(5, 40)}
         return result
 
     def test_a_target_is_a_ratio_of_the_best_runs_and_rounds_are_paired_beside_it(self) -> None:
@@ -137,15 +137,15 @@ class TestReports:
         winning = {**losing, "shape": "winning", "targets": losing["targets"][1:]}
         assert worst(losing) == pytest.approx(4 / 3)
         page = "<!-- figures: shapes -->\n<!-- end of figures -->"
-        written = publish.rendered(page, {"machine": MACHINE, "shapes": [winning, losing]})
+        written = publish.rendered(page, {"machine": MACHINE, "shapes": [winning, losing]}, COMPILED)
         assert written.index("### Group: name") < written.index("### Group: winning")
         assert "Farthest from its target: dloader ≤ 1.5 x the best of by hand, peer, at 2.00." in written
         assert "All targets hit; the nearest is memory of dloader ≤ 1 x peer, at 0.75." in written
 
     def test_the_page_shows_what_was_measured(self) -> None:
-        figures = json.loads(publish.RESULTS.read_text(encoding="utf-8"))
+        figures, compiled = (json.loads(file.read_text()) for file in (publish.RESULTS, publish.COMPILED))
         page = publish.PAGE.read_text(encoding="utf-8")
-        assert publish.rendered(page, figures) == page
+        assert publish.rendered(page, figures, compiled) == page
         assert publish.CHART.read_text(encoding="utf-8") == chart(figures["shapes"], figures["machine"])
         assert all(
             f"### {shape['group'].capitalize()}: {shape['shape']}\n" in page for shape in figures["shapes"]
@@ -155,6 +155,7 @@ class TestReports:
 MACHINE = {
     "date": "2026-01-01", "python": "CPython", "system": "", "cpu": "", "cores": 1, "load": None, "versions": {},
 }  # fmt: skip
+COMPILED = {"machine": MACHINE, "compiler": "", "modules": [], "failed": {}, "shapes": []}
 
 
 class TestCommand:
