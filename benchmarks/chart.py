@@ -54,7 +54,7 @@ def _shape(record: Record, y: int) -> Iterator[str]:
 
 
 def _bar(y: int, name: str, ratio: float, text: str) -> Iterator[str]:
-    length = 20 + 130 * max(0.0, math.log10(max(ratio, 0.1)) + 1)
+    length = 20 + 85 * max(0.0, math.log10(max(ratio, 0.1)) + 1)
     baseline = y + BAR - 2
     yield f'<text x="{LEFT - 8}" y="{baseline}" text-anchor="end">{escape(name)}</text>'
     yield f'<rect x="{LEFT}" y="{y}" width="{length:.0f}" height="{BAR}" fill="{COLOURS[kind_of(name)]}"/>'

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 if __name__ == "__main__":
     sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
-from benchmarks import report  # noqa: E402
+from benchmarks import growth, report  # noqa: E402
 from benchmarks.chart import MODE, chart  # noqa: E402
 from benchmarks.results import Record, distance, worst  # noqa: E402
 
@@ -47,6 +47,8 @@ def rendered(page: str, figures: Any, compiled: Any) -> str:
         "summary": _summary(records),
         "shapes": [line for record in records for line in _shape(record)],
         "targets": _targets(records),
+        "by_size": _markdown(list(growth.by_size(figures["shapes"]))),
+        "once": _markdown(list(growth.once(figures["shapes"]))),
         "compiled": _compiled(compiled),
     }
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.results import ContestantRecord, Record, SampleRecord, distance
 
-__all__ = ("machine_line", "rows", "span", "table", "targets")
+__all__ = ("machine_line", "micros", "rows", "span", "table", "targets")
 
 CPU_GROUPS = ("database",)
 """Where others than the event loop's thread work too, so that CPU time is a figure of its own."""
@@ -38,7 +38,7 @@ def rows(record: Record) -> list[list[str]]:
     found = [head]
     for name, one in contestants.items():
         cells = [_time(one, s, record["runs"]) for s in one["modes"].values()]
-        cells += [_micros(one, min(s["cpu"] or 0.0 for s in one["modes"].values()))] if with_cpu else []
+        cells += [micros(one, min(s["cpu"] or 0.0 for s in one["modes"].values()))] if with_cpu else []
         cells += [f"{one['counts'].get(count, 0):,}" for count in counts]
         cells += [_bytes(one)] if with_memory else []
         found.append([name, *cells])
@@ -52,11 +52,11 @@ def _bytes(one: ContestantRecord) -> str:
 
 def _time(one: ContestantRecord, sample: SampleRecord, runs: int) -> str:
     """Least and median; or how many runs there were, if fewer than others have."""
-    least, median = _micros(one, sample["least"]), _micros(one, sample["median"])
+    least, median = micros(one, sample["least"]), micros(one, sample["median"])
     return f"{least} ({median if sample['runs'] == runs else 'of ' + str(sample['runs'])})"
 
 
-def _micros(one: ContestantRecord, seconds: float) -> str:
+def micros(one: ContestantRecord, seconds: float) -> str:
     """Microseconds per unit of work, in three digits or more."""
     figure = seconds / one["units"] * 1e6
     return f"{figure:,.{0 if figure >= 1000 else 1 if figure >= 100 else 2 if figure >= 1 else 3}f}"

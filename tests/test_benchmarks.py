@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT))
 
-from benchmarks import peers, publish  # noqa: E402
+from benchmarks import growth, peers, publish  # noqa: E402
 from benchmarks.chart import chart  # noqa: E402
 from benchmarks.contest import GROUPS, SMOKE  # noqa: E402
 from benchmarks.harness import DifferentOutputsError, Memory, Mode, Result, measure, modes  # noqa: E402
@@ -141,6 +141,12 @@ class TestReports:
         assert written.index("### Group: name") < written.index("### Group: winning")
         assert "Farthest from its target: dloader ≤ 1.5 x the best of by hand, peer, at 2.00." in written
         assert "All targets hit; the nearest is memory of dloader ≤ 1 x peer, at 0.75." in written
+
+    def test_growth_is_read_from_the_shapes_that_come_in_sizes(self) -> None:
+        shapes = [{**record(self.result()), "shape": f"gather of {size:,} loads"} for size in (1_000, 100)]
+        head, *rows = growth.by_size(shapes)
+        assert head == ["", "100", "1,000"]
+        assert [row[0].rpartition(": ")[2] for row in rows] == ["dloader", "by hand"]
 
     def test_the_page_shows_what_was_measured(self) -> None:
         figures, compiled = (json.loads(file.read_text()) for file in (publish.RESULTS, publish.COMPILED))
