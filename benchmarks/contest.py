@@ -21,7 +21,7 @@ __all__ = ("GROUPS", "QUICK", "SMOKE", "all_shapes", "hold")
 
 QUICK = replace(
     Settings(),
-    decades=(100, 1_000, 10_000, 100_000), delay=0.02, companies=10, rounds=(2, 15), budget=3.0,
+    decades=(100, 1_000, 10_000), delay=0.02, companies=10, rounds=(2, 15), budget=3.0,
 )  # fmt: skip
 SMOKE = Settings(
     nodes=200, decades=(100, 200), sequential=20, delay=0.01, companies=2, rounds=(1, 1), budget=0.0
@@ -47,6 +47,8 @@ def hold(options: argparse.Namespace) -> None:
     ]
     about = machine()
     wanted = [shape for shape in all_shapes(settings) if _is_wanted(shape, options.only)]
+    if not wanted:
+        sys.exit(f"no shape is called so: {options.only}")
     records: list[Record] = []
     begun = time.perf_counter()
     for shape in wanted:
