@@ -24,11 +24,11 @@ cdef class DataLoader:
         self.tasks = set()
 
     def load(self, key):
+        found = self.cache.get(key)  # a done future, which all may have
+        if found is not None:
+            return found
         loop = get_running_loop()
         future = loop.create_future()
-        if key in self.cache:
-            future.set_result(self.cache[key])
-            return future
         others = self.waiting.get(key)
         if others is not None:
             (<list>others).append(future)
@@ -55,7 +55,7 @@ cdef class DataLoader:
 
 cdef void settle(dict cache, dict waiting, list keys, list futures, list answers):
     for key, mine, answer in zip(keys, futures, answers, strict=True):
-        cache[key] = answer
+        cache[key] = (<list>mine)[0]
         del waiting[key]
         for future in <list>mine:
             future.set_result(answer)
