@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
+from typing import Any
 
-from benchmarks.harness import Mode, Result
-from benchmarks.report import machine
+from benchmarks.results import Record
 
-__all__ = ("chart", "kind_of")
+__all__ = ("MODE", "chart", "kind_of")
 
 ROW, BAR, LEFT, WIDTH = 17, 12, 330, 900
 COLOURS = {"dloader": "#2563eb", "hand": "#16a34a", "peer": "#9ca3af"}
-FLOORS = ("by hand", "bare", "one dict", "done future", "one join")
-MODE = Mode("asyncio", gc=True)
+FLOORS = ("by hand", "bare", "dict", "done future", "one join")
+MODE = "asyncio, gc on"
 
 
-def chart(results: Sequence[Result]) -> str:
+def chart(records: Sequence[Record], machine: Mapping[str, Any]) -> str:
     """A bar per contestant: how many times the cheapest floor, or hand-written code, each costs."""
     y = 50
     parts: list[str] = []
-    for result in results:
-        if MODE in next(iter(result.samples.values())):
-            parts += _shape(result, y)
-            y += 28 + ROW * len(result.samples)
-    about = machine()
-    where = escape(f"{about['python']}, {about['cpu']}, {about['date']}")
+    for record in records:
+        if all(MODE in one["modes"] for one in record["contestants"].values()):
+            parts += _shape(record, y)
+            y += 28 + ROW * len(record["contestants"])
+    where = escape(f"{machine['python']}, {machine['cpu']}, {machine['date']}")
     style = 'font-family="system-ui, sans-serif" font-size="11" fill="#111827"'
     return f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y + 10}" width="{WIDTH}" {style}>
 <rect width="{WIDTH}" height="{y + 10}" fill="#ffffff"/>
@@ -44,19 +43,18 @@ def kind_of(name: str) -> str:
     return "hand" if any(word in name for word in FLOORS) else "peer"
 
 
-def _shape(result: Result, y: int) -> Iterator[str]:
-    costs = {name: samples[MODE].least / result.units(name) for name, samples in result.samples.items()}
+def _shape(record: Record, y: int) -> Iterator[str]:
+    costs = {name: one["modes"][MODE]["least"] / one["units"] for name, one in record["contestants"].items()}
     floors = [cost for name, cost in costs.items() if kind_of(name) == "hand"]
     floor = min(floors or costs.values())
-    title = escape(f"{result.shape.group}: {result.shape.name}")
-    yield f'<text x="10" y="{y + 14}" font-weight="bold">{title}</text>'
+    yield f'<text x="10" y="{y + 14}" font-weight="bold">{escape(record["group"])}: {escape(record["shape"])}</text>'
     for row, (name, cost) in enumerate(sorted(costs.items(), key=lambda item: item[1])):
-        text = f"{cost / floor:,.2f} x   {cost * 1e6:,.2f} us per {result.shape.unit}"
+        text = f"{cost / floor:,.2f} x   {cost * 1e6:,.2f} us per {record['unit']}"
         yield from _bar(y + 20 + row * ROW, name, cost / floor, text)
 
 
 def _bar(y: int, name: str, ratio: float, text: str) -> Iterator[str]:
-    length = 20 + 130 * max(0.0, math.log10(max(ratio, 0.1)) + 1)
+    length = 20 + 85 * max(0.0, math.log10(max(ratio, 0.1)) + 1)
     baseline = y + BAR - 2
     yield f'<text x="{LEFT - 8}" y="{baseline}" text-anchor="end">{escape(name)}</text>'
     yield f'<rect x="{LEFT}" y="{y}" width="{length:.0f}" height="{BAR}" fill="{COLOURS[kind_of(name)]}"/>'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
@@ -10,6 +11,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 __all__ = ("Company", "CompanyOut", "Member", "MemberOut", "Office", "OfficeOut", "PersonOut", "drop", "fill")
 
+PREFIX = f"bench_{os.getpid()}"
+"""Runs that use one server at the same time must not meet."""
 OFFICES, MEMBERS = 5, 10
 """Offices per company and members per office."""
 
@@ -19,25 +22,25 @@ class Base(DeclarativeBase):
 
 
 class Company(Base):
-    __tablename__ = "bench_company"
+    __tablename__ = f"{PREFIX}_company"
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str]
     offices: Mapped[list[Office]] = relationship(order_by="Office.id")
 
 
 class Office(Base):
-    __tablename__ = "bench_office"
+    __tablename__ = f"{PREFIX}_office"
     id: Mapped[int] = mapped_column(primary_key=True)
-    company_id: Mapped[int] = mapped_column(ForeignKey("bench_company.id"), index=True)
+    company_id: Mapped[int] = mapped_column(ForeignKey(f"{PREFIX}_company.id"), index=True)
     city: Mapped[str]
     members: Mapped[list[Member]] = relationship(order_by="Member.id")
 
 
 class Member(Base):
-    __tablename__ = "bench_member"
+    __tablename__ = f"{PREFIX}_member"
     id: Mapped[int] = mapped_column(primary_key=True)
-    office_id: Mapped[int] = mapped_column(ForeignKey("bench_office.id"), index=True)
-    manager_id: Mapped[int | None] = mapped_column(ForeignKey("bench_member.id"))
+    office_id: Mapped[int] = mapped_column(ForeignKey(f"{PREFIX}_office.id"), index=True)
+    manager_id: Mapped[int | None] = mapped_column(ForeignKey(f"{PREFIX}_member.id"))
     name: Mapped[str]
     manager: Mapped[Member | None] = relationship(remote_side=[id])
 

@@ -15,14 +15,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from benchmarks.shape import Contestant, Settings, Shape, Target, Timed
+from benchmarks.shape import Contestant, Settings, Shape, Timed
 
 try:
     import uvloop
 except ModuleNotFoundError:
     uvloop = None
 
-__all__ = ("DifferentOutputsError", "Mode", "Result", "Sample", "measure", "modes")
+__all__ = ("DifferentOutputsError", "Memory", "Mode", "Result", "Sample", "measure", "modes")
+
+
+PATIENCE = 3
+"""After how many times the time of a shape those sit out the rounds left that no target is about: some peers take
+minutes for a million loads."""
 
 
 class DifferentOutputsError(Exception):
@@ -44,12 +49,25 @@ def modes() -> list[Mode]:
     return [Mode(loop, gc) for loop in ("asyncio", *(["uvloop"] if uvloop else [])) for gc in (False, True)]
 
 
+class Memory(NamedTuple):
+    """Bytes of one run: what its input takes, and the most that there was, the input included."""
+
+    given: int
+    peak: int
+
+
 @dataclass(slots=True)
 class Sample:
-    """The runs of one contestant in one mode."""
+    """The runs of one contestant in one mode; the same place in two samples is the same round."""
 
     seconds: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
+
+    def add(self, timed: Timed) -> None:
+        """Keep one run."""
+        self.seconds.append(timed.seconds)
+        if timed.cpu is not None:
+            self.cpu.append(timed.cpu)
 
     @property
     def least(self) -> float:
@@ -68,63 +86,48 @@ class Result:
 
     shape: Shape
     samples: dict[str, dict[Mode, Sample]]
-    counts: dict[str, dict[str, int]]
-    memory: dict[str, int]
-    """Peak bytes of one run, by contestant."""
-
-    def ratios(self, target: Target) -> dict[str, float]:
-        """How `target.ours` compares with the best of the others, by mode where that matters."""
-        if target.of == "memory":
-            return {"": self.peak(target.ours) / min(map(self.peak, target.others))}
-        if target.of not in ("time", "cpu"):
-            counts = {**self.counts, "least": self.shape.least}
-            return {
-                "": counts[target.ours][target.of] / min(counts[name][target.of] for name in target.others)
-            }
-        return {
-            str(mode): self._cost(target.ours, mode, target.of)
-            / min(self._cost(n, mode, target.of) for n in target.others)
-            for mode in self.samples[target.ours]
-        }
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    memory: dict[str, Memory] = field(default_factory=dict)
 
     def units(self, name: str) -> int:
         """The units of work of one contestant."""
         return next((c.units for c in self.shape.contestants if c.name == name), None) or self.shape.units
 
-    def peak(self, name: str) -> float:
-        """Peak bytes per unit of one contestant."""
-        return self.memory[name] / self.units(name)
-
-    def _cost(self, name: str, mode: Mode, of: str) -> float:
-        if name == "ideal":
-            assert self.shape.ideal is not None
-            return self.shape.ideal / self.shape.units
-        sample = self.samples[name][mode]
-        return (sample.least if of == "time" else min(sample.cpu)) / self.units(name)
-
 
 def measure(shape: Shape, settings: Settings, chosen: Sequence[Mode]) -> Result:
-    """Run all contestants of a shape, in turn, until the rounds or the time are used up."""
-    result = Result(shape, {c.name: {mode: Sample() for mode in chosen} for c in shape.contestants}, {}, {})
-    begun = time.perf_counter()
-    least, most = settings.rounds
-    for number in range(most):
-        if number >= least and time.perf_counter() - begun > settings.budget:
-            break
-        for mode in chosen:
-            outputs: list[Any] = []
-            for contestant in _from(shape.contestants, number):
-                timed = _run(contestant, mode)
-                sample = result.samples[contestant.name][mode]
-                sample.seconds.append(timed.seconds)
-                sample.cpu.append(timed.seconds if timed.cpu is None else timed.cpu)
-                result.counts[contestant.name] = timed.counts
-                if not number:
-                    outputs.append((contestant, shape.outcome(timed.output)))
-            _check_equal(shape, outputs)
-    if shape.with_memory:
-        result.memory = {contestant.name: _peak(contestant) for contestant in shape.contestants}
+    """Run all contestants of a shape, in turn, until the rounds or the time are used up; see `PATIENCE`.
+
+    Raises:
+        DifferentOutputsError: In the first round, whose outputs are all compared, in every mode.
+    """
+    result = Result(shape, {c.name: {mode: Sample() for mode in chosen} for c in shape.contestants})
+    with shape.around():
+        begun = time.perf_counter()
+        least, most = settings.rounds
+        expected: dict[int | None, tuple[str, Any]] = {}
+        contestants = shape.contestants
+        for number in range(most):
+            elapsed = time.perf_counter() - begun
+            if number >= least and elapsed > settings.budget:
+                break
+            if number and elapsed > PATIENCE * settings.budget:
+                contestants = _in_targets(shape)
+            for mode in chosen:
+                for contestant in _from(contestants, number):
+                    timed = _run(contestant, mode)
+                    result.samples[contestant.name][mode].add(timed)
+                    result.counts[contestant.name] = timed.counts
+                    if not number:
+                        _compare(shape, contestant, timed.output, expected)
+        if shape.with_memory:
+            result.memory = {contestant.name: _memory(contestant) for contestant in shape.contestants}
     return result
+
+
+def _in_targets(shape: Shape) -> Sequence[Contestant]:
+    """Those that a target is about; all, if there is no target."""
+    named = {name for target in shape.targets for name in (target.ours, *target.others)}
+    return [one for one in shape.contestants if one.name in named or not named]
 
 
 def _from(contestants: Sequence[Contestant], number: int) -> list[Contestant]:
@@ -134,45 +137,58 @@ def _from(contestants: Sequence[Contestant], number: int) -> list[Contestant]:
 
 
 def _run(contestant: Contestant, mode: Mode) -> Timed:
-    """One run on a loop of its own."""
-
-    async def timed() -> Timed:
-        cpu, begun = time.process_time(), time.perf_counter()
-        output = await contestant.run(given)
-        seconds = time.perf_counter() - begun
-        return output if isinstance(output, Timed) else Timed(output, seconds, cpu=time.process_time() - cpu)
-
-    given = contestant.prepare()
+    """One run on a loop of its own: the seconds of doing the work once, and the outputs of every time."""
+    given = [contestant.prepare() for _ in range(contestant.times)]
     gc.collect()
     try:
         (gc.enable if mode.gc else gc.disable)()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop if mode.loop == "uvloop" else None) as runner:
-            return runner.run(timed())
+            return runner.run(_timed(contestant, given))
     finally:
         gc.enable()
 
 
-def _peak(contestant: Contestant) -> int:
-    """The most bytes that a run holds beyond its input, its output included."""
+async def _timed(contestant: Contestant, given: list[Any]) -> Timed:
+    await asyncio.sleep(0)  # what the first turn of a loop costs is no part of anybody's work
+    outputs: list[Any] = []
+    cpu, begun = time.process_time(), time.perf_counter()
+    for one in given:
+        outputs.append(await contestant.run(one))  # noqa: PERF401 - not all that it does is in the output
+    seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
+    if not isinstance(outputs[0], Timed):
+        return Timed(outputs, seconds / len(given), cpu=cpu / len(given))
+    only = [timed.seconds for timed in outputs]
+    return Timed(
+        [timed.output for timed in outputs], sum(only) / len(only), outputs[-1].counts, outputs[-1].cpu
+    )
 
-    async def traced() -> int:
-        given = contestant.prepare()
-        gc.collect()
+
+def _memory(contestant: Contestant) -> Memory:
+    """What one run holds. What is made once per class or import is there already: the contestant has run before."""
+
+    async def traced() -> Memory:
         tracemalloc.start()
         try:
+            given = contestant.prepare()
+            gc.collect()
+            before, _ = tracemalloc.get_traced_memory()
+            tracemalloc.reset_peak()
             output = await contestant.run(given)
-            return tracemalloc.get_traced_memory()[1] if output is not None else 0
+            _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
+        del given, output  # until here, both count
+        return Memory(before, peak)
 
-    asyncio.run(traced())  # what is made once per class or import is no part of a run
     return asyncio.run(traced())
 
 
-def _check_equal(shape: Shape, outputs: Sequence[tuple[Contestant, Any]]) -> None:
-    first: dict[int | None, tuple[Contestant, Any]] = {}
-    for contestant, output in outputs:
-        other, expected = first.setdefault(contestant.units, (contestant, output))
-        if output != expected:
-            texts = f"{other.name}: {str(expected)[:300]}\n  {contestant.name}: {str(output)[:300]}"
+def _compare(
+    shape: Shape, contestant: Contestant, outputs: list[Any], expected: dict[int | None, tuple[str, Any]]
+) -> None:
+    """Check outputs against the first of as many units, whoever gave it, in whatever mode."""
+    for output in map(shape.outcome, outputs):
+        other, first = expected.setdefault(contestant.units, (contestant.name, output))
+        if output != first:
+            texts = f"{other}: {str(first)[:300]}\n  {contestant.name}: {str(output)[:300]}"
             raise DifferentOutputsError(f"{shape.group}: {shape.name}:\n  {texts}")

@@ -1,172 +1,103 @@
-"""Results as a table, as the list of targets and as JSON."""
+"""Results as tables in the terminal: a shape with its contestants, and the list of targets."""
 
 from __future__ import annotations
 
-import datetime as dt
-import json
-import os
-import platform
-import sys
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import Result
-from benchmarks.peers import versions
-from benchmarks.shape import Target
+from benchmarks.results import ContestantRecord, Record, SampleRecord, distance
 
-__all__ = ("as_json", "machine", "machine_line", "table", "targets")
+__all__ = ("machine_line", "micros", "rows", "span", "table", "targets")
 
-
-# -- text ----------------------------------------------------------------------------------------------------
+CPU_GROUPS = ("database",)
+"""Where others than the event loop's thread work too, so that CPU time is a figure of its own."""
 
 
-def table(result: Result) -> str:
-    """One shape: a line per contestant, a pair of columns (least, median) per mode."""
-    shape = result.shape
-    chosen = list(next(iter(result.samples.values())))
-    head = [f"us per {shape.unit}", *(f"{mode}" for mode in chosen), *_extra_heads(result)]
-    rows = [head]
-    for name, samples in result.samples.items():
-        figures = [
-            f"{_figure(result, name, s.least)} ({_figure(result, name, s.median)})" for s in samples.values()
-        ]
-        rows.append([name, *figures, *_extras(result, name)])
-    rounds = len(next(iter(next(iter(result.samples.values())).values())).seconds)
+def table(record: Record) -> str:
+    """One shape: a line per contestant, least and median per mode."""
     title = (
-        f"\n{shape.group}: {shape.name} ({shape.units:,} x {shape.unit}; least and median of {rounds} runs)"
+        f"\n{record['group']}: {record['shape']} "
+        f"({record['units']:,} x {record['unit']}; least and median of {record['runs']} runs)"
     )
-    ideal = [] if shape.ideal is None else [f"  ideal: {shape.ideal * 1e3:.1f} ms"]
-    notes = [f"  {shape.notes}"] if shape.notes else []
-    return "\n".join([title, *_aligned(rows), *ideal, *notes])
+    ideal = record["ideal_seconds"]
+    below = [] if ideal is None else [f"  ideal: {ideal * 1e3:.1f} ms"]
+    below += [f"  {record['notes']}"] if record["notes"] else []
+    return "\n".join([title, *_aligned(rows(record)), *below])
 
 
-def _figure(result: Result, name: str, seconds: float) -> str:
-    return f"{seconds / result.units(name) * 1e6:,.3f}"
+def rows(record: Record) -> list[list[str]]:
+    """The cells of a shape's table, its heads first: times in every mode, then what else was counted."""
+    contestants = record["contestants"]
+    counts = list(dict.fromkeys(name for one in contestants.values() for name in one["counts"]))
+    with_cpu = record["group"] in CPU_GROUPS
+    with_memory = any(one["peak_bytes"] is not None for one in contestants.values())
+    head = [f"us per {record['unit']}", *next(iter(contestants.values()))["modes"]]
+    head += ["cpu"] if with_cpu else []
+    head += counts
+    head += [f"peak bytes per {record['unit']} (of them input)"] if with_memory else []
+    found = [head]
+    for name, one in contestants.items():
+        cells = [_time(one, s, record["runs"]) for s in one["modes"].values()]
+        cells += [micros(one, min(s["cpu"] or 0.0 for s in one["modes"].values()))] if with_cpu else []
+        cells += [f"{one['counts'].get(count, 0):,}" for count in counts]
+        cells += [_bytes(one)] if with_memory else []
+        found.append([name, *cells])
+    return found
 
 
-def _extra_heads(result: Result) -> list[str]:
-    counts = [f"{name}" for name in _count_names(result)]
-    cpu = ["cpu"] if result.shape.group == "database" else []
-    return [*cpu, *counts, *(["peak bytes per " + result.shape.unit] if result.memory else [])]
+def _bytes(one: ContestantRecord) -> str:
+    given, peak = ((one[key] or 0) / one["units"] for key in ("input_bytes", "peak_bytes"))
+    return f"{peak:,.0f} ({given:,.0f})"
 
 
-def _extras(result: Result, name: str) -> list[str]:
-    counts = [f"{result.counts[name].get(count, 0):,}" for count in _count_names(result)]
-    cpu: list[str] = []
-    if result.shape.group == "database":
-        cpu = [_figure(result, name, min(min(sample.cpu) for sample in result.samples[name].values()))]
-    memory = [f"{result.peak(name):,.0f}"] if result.memory else []
-    return [*cpu, *counts, *memory]
+def _time(one: ContestantRecord, sample: SampleRecord, runs: int) -> str:
+    """Least and median; or how many runs there were, if fewer than others have."""
+    least, median = micros(one, sample["least"]), micros(one, sample["median"])
+    return f"{least} ({median if sample['runs'] == runs else 'of ' + str(sample['runs'])})"
 
 
-def _count_names(result: Result) -> list[str]:
-    return list(dict.fromkeys(name for counts in result.counts.values() for name in counts))
+def micros(one: ContestantRecord, seconds: float) -> str:
+    """Microseconds per unit of work, in three digits or more."""
+    figure = seconds / one["units"] * 1e6
+    return f"{figure:,.{0 if figure >= 1000 else 1 if figure >= 100 else 2 if figure >= 1 else 3}f}"
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+def _aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return [
         "  "
-        + row[0].ljust(widths[0])
-        + "".join("  " + cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
-        for row in rows
+        + line[0].ljust(widths[0])
+        + "".join("  " + cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))
+        for line in lines
     ]
 
 
-def verdict(result: Result, target: Target) -> tuple[str, dict[str, float]]:
-    """``hit`` in all modes, ``missed`` in all, or how many of them hit; and the ratios."""
-    ratios = result.ratios(target)
-    hits = sum(ratio <= target.at_most for ratio in ratios.values())
-    return (
-        "hit" if hits == len(ratios) else "missed" if not hits else f"hit {hits} of {len(ratios)}"
-    ), ratios
-
-
-def targets(results: Iterable[Result]) -> str:
+def targets(records: Iterable[Record]) -> str:
     """All targets, the missed ones first."""
-    rows: list[tuple[float, list[str]]] = []
-    for result in results:
-        for target in result.shape.targets:
-            word, ratios = verdict(result, target)
-            span = sorted(ratios.values())
-            range_ = f"{span[0]:.2f}" if len(span) == 1 else f"{span[0]:.2f} to {span[-1]:.2f}"
-            row = [f"{result.shape.group}: {result.shape.name}", str(target), range_, word]
-            rows.append((span[-1] / target.at_most, row))
-    rows.sort(key=lambda row: -row[0])
-    head = ["shape", "target", "ratio, by mode", ""]
-    return "\n".join(["\nTargets, the farthest from it first", *_aligned([head, *(row for _, row in rows)])])
+    found = sorted(
+        ((record, target) for record in records for target in record["targets"]),
+        key=lambda pair: -distance(pair[1]),
+    )
+    lines = [["shape", "target", "ratio, by mode", "paired", ""]]
+    for record, target in found:
+        where = f"{record['group']}: {record['shape']}"
+        ratio, paired = span(target["ratios"]), span(target["paired"])
+        lines.append([where, target["target"], ratio, paired, target["verdict"]])
+    return "\n".join(["\nTargets, the farthest from it first", *_aligned(lines)])
 
 
-# -- JSON ----------------------------------------------------------------------------------------------------
+def span(ratios: dict[str, float]) -> str:
+    """The least and the largest of some ratios."""
+    if not ratios:
+        return ""
+    least, largest = (f"{ratio:.2f}" for ratio in (min(ratios.values()), max(ratios.values())))
+    return least if least == largest else f"{least} to {largest}"
 
 
-def machine() -> dict[str, Any]:
-    """What the figures depend on."""
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        models = [
-            line.partition(":")[2].strip()
-            for line in info.read_text().splitlines()
-            if line.startswith("model name")
-        ]
-        cpu = models[0] if models else cpu
-    return {
-        "date": dt.datetime.now(dt.UTC).date().isoformat(),
-        "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "system": platform.platform(),
-        "cpu": cpu,
-        "cores": os.cpu_count(),
-        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-        "versions": versions(),
-    }
-
-
-def machine_line() -> str:
-    """The same in one line."""
-    found = machine()
-    names = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
-    where = f"{found['python']}, {found['cpu']}, {found['cores']} cores, load {found['load']:.2f}"
-    return f"\n{found['date']}, {where}; {names}"
-
-
-def as_json(results: Iterable[Result]) -> str:
-    """Every figure: seconds of each run's least and median, CPU, counts and peak memory."""
-    shapes = [
-        {
-            "group": result.shape.group,
-            "shape": result.shape.name,
-            "units": result.shape.units,
-            "unit": result.shape.unit,
-            "ideal_seconds": result.shape.ideal,
-            "contestants": {
-                name: {
-                    "units": result.units(name),
-                    "modes": {str(mode): _sample(sample) for mode, sample in samples.items()},
-                    "counts": result.counts[name],
-                    "peak_bytes": result.memory.get(name),
-                }
-                for name, samples in result.samples.items()
-            },
-            "targets": [
-                {
-                    "target": str(target),
-                    "ratios": verdict(result, target)[1],
-                    "verdict": verdict(result, target)[0],
-                }
-                for target in result.shape.targets
-            ],
-        }
-        for result in results
-    ]
-    return json.dumps({"machine": machine(), "argv": sys.argv[1:], "shapes": shapes}, indent=1)
-
-
-def _sample(sample: Any) -> dict[str, float]:
-    return {
-        "least": sample.least,
-        "median": sample.median,
-        "cpu": min(sample.cpu),
-        "runs": len(sample.seconds),
-    }
+def machine_line(machine: dict[str, Any]) -> str:
+    """What the figures depend on, in one line."""
+    names = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    load = "" if machine["load"] is None else f", load {machine['load']:.2f} when it began"
+    return (
+        f"{machine['date']}, {machine['python']}, {machine['cpu']}, {machine['cores']} cores{load}; {names}"
+    )

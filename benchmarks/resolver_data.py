@@ -16,6 +16,8 @@ __all__ = (
     "nodes_of",
     "offices_of",
     "owners",
+    "size_of",
+    "steps_after",
 )
 
 Row: TypeAlias = dict[str, Any]
@@ -35,6 +37,11 @@ def companies(nodes: int) -> list[Row]:
     return [
         {"id": number, "name": f"company {number}"} for number in range(1, max(1, nodes // nodes_of(1)) + 1)
     ]
+
+
+def size_of(nodes: int) -> int:
+    """How many nodes a tree of about that many really has."""
+    return nodes_of(len(companies(nodes)))
 
 
 @cache
@@ -76,6 +83,11 @@ async def owners(ids: list[int]) -> list[Row]:
 async def items_of(counts: list[int]) -> list[Row]:
     """That many rows for the only key."""
     return [{"id": id, "of": count} for count in counts for id in range(count)]
+
+
+async def steps_after(ids: list[int]) -> list[Row | None]:
+    """The step after each; none after 1."""
+    return [{"id": id - 1} if id > 1 else None for id in ids]
 
 
 def nested(nodes: int) -> list[Row]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
-from benchmarks.resolver_data import items_of, members_of, offices_of, owners
+from benchmarks.resolver_data import items_of, members_of, offices_of, owners, steps_after
 from benchmarks.resolver_nodes import Owner
 from benchmarks.resolver_trees import Member
 
@@ -21,12 +21,15 @@ __all__ = (
     "PostedCompany",
     "Root",
     "SentCompany",
+    "Step",
     "Task",
     "fill_chain",
     "fill_collected",
     "fill_labels",
+    "fill_own_owners",
     "fill_owners",
     "fill_posted_tree",
+    "fill_steps",
     "fill_tree",
     "fill_wide",
     "in_tasks",
@@ -125,6 +128,16 @@ async def fill_owners(tasks: list[Task]) -> list[Task]:
     return tasks
 
 
+async def fill_own_owners(tasks: list[Task]) -> list[Task]:
+    """Every task has an owner object of its own, as dloader gives it."""
+    unique = list(dict.fromkeys(task.owner_id for task in tasks))
+    rows = dict(zip(unique, await owners(unique), strict=True))
+    found = OWNERS.validate_python([rows[task.owner_id] for task in tasks])
+    for task, owner in zip(tasks, found, strict=True):
+        task.owner = owner
+    return tasks
+
+
 async def in_tasks(tasks: list[Task]) -> list[Task]:
     """The least that an ``async def`` method costs: a task that starts at once and awaits a bare future."""
     loop = asyncio.get_running_loop()
@@ -183,6 +196,18 @@ async def fill_chain(root: Link) -> Link:
         link = link.child
     for height, link in enumerate(reversed(links), 1):
         link.height = height
+    return root
+
+
+class Step(BaseModel):
+    id: int
+    next: Step | None = None
+
+
+async def fill_steps(root: Step) -> Step:
+    step = root
+    while (row := (await steps_after([step.id]))[0]) is not None:
+        step.next = step = Step.model_validate(row)
     return root
 
 

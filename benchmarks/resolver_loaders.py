@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 from benchmarks.libraries import Library
-from benchmarks.resolver_data import items_of, members_of, offices_of, owners
+from benchmarks.resolver_data import items_of, members_of, offices_of, owners, steps_after
 
 __all__ = ("loaders",)
 
@@ -31,4 +31,8 @@ def loaders(lib: Library) -> Any:
         async def batch_load_fn(self, keys):
             return lib.build_list(await items_of(keys), keys, lambda row: row["of"])
 
-    return Offices, Members, Owners, Items
+    class Steps(lib.DataLoader):
+        async def batch_load_fn(self, keys):
+            return await steps_after(keys)
+
+    return Offices, Members, Owners, Items, Steps

@@ -12,7 +12,17 @@ from pydantic import BaseModel
 from benchmarks.libraries import DLOADER, Library, publish
 from benchmarks.resolver_loaders import loaders
 
-__all__ = ("Owner", "async_task", "chain", "declared_task", "labelled", "posting", "task", "wide")
+__all__ = (
+    "Owner",
+    "async_task",
+    "chain",
+    "declared_task",
+    "labelled",
+    "loading_chain",
+    "posting",
+    "task",
+    "wide",
+)
 
 
 class Owner(BaseModel):
@@ -117,6 +127,23 @@ def chain(lib: Library) -> Any:
 
     Link.model_rebuild()
     return Link
+
+
+@cache
+def loading_chain(lib: Library) -> Any:
+    """Each node loads the next."""
+    Steps = loaders(lib)[4]
+
+    @publish
+    class Step(BaseModel):
+        id: int
+        next: "Step | None" = None
+
+        def resolve_next(self, loader=lib.Depends(Steps)):
+            return loader.load(self.id)
+
+    Step.model_rebuild()
+    return Step
 
 
 @cache

@@ -24,7 +24,7 @@ class Member(BaseModel):
 @cache
 def tree(lib: Library) -> Any:
     """Three levels, loaded by sync methods."""
-    Offices, Members, _, _ = loaders(lib)
+    Offices, Members, *_ = loaders(lib)
 
     @publish
     class Office(BaseModel):
@@ -51,7 +51,7 @@ def tree(lib: Library) -> Any:
 @cache
 def declared_tree() -> Any:
     """Three levels, loaded by `Load`."""
-    Offices, Members, _, _ = loaders(DLOADER)
+    Offices, Members, *_ = loaders(DLOADER)
 
     @publish
     class Office(BaseModel):
@@ -72,7 +72,7 @@ def declared_tree() -> Any:
 @cache
 def posting_tree(lib: Library) -> Any:
     """Three levels, and a post on every node."""
-    Offices, Members, _, _ = loaders(lib)
+    Offices, Members, *_ = loaders(lib)
 
     @publish
     class PostingMember(BaseModel):  # no subclass of Member, which would then have to be visited

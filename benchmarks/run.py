@@ -2,10 +2,13 @@
 
     python benchmarks/run.py                    # everything, some twenty minutes on a quiet machine
     python benchmarks/run.py --quick            # smaller and fewer runs: a few minutes
-    python benchmarks/run.py --only loader,"three levels" --json results.json --svg results.svg
+    python benchmarks/run.py --only loader --only "three levels" --json results.json --svg results.svg
+    python benchmarks/run.py --src ../other     # the dloader of another checkout, by the same shapes
+    python benchmarks/run.py --publish          # everything, written into docs/performance.md
 
 The first run makes an environment in benchmarks/.venv, of the Python that runs it, and installs the peers
-there. dloader itself is taken from this checkout.
+there. dloader itself is taken from this checkout. The database shapes use SQLite in a temporary file, and
+PostgreSQL where DLOADER_POSTGRES says (an SQLAlchemy URL), in tables of their own.
 """
 
 from __future__ import annotations
@@ -35,27 +38,50 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--only",
         metavar="SHAPES",
-        help="groups (loader, resolver, latency, database) or parts of shapes' names",
+        action="append",
+        help="a group (loader, resolver, latency, database) or a part of shapes' names; may be repeated",
     )
     parser.add_argument("--loop", choices=("asyncio", "uvloop"), help="only on this event loop")
     parser.add_argument("--gc", choices=("on", "off"), help="only with the garbage collector on or off")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write all figures there")
     parser.add_argument("--svg", metavar="FILE", type=Path, help="write a chart there")
     parser.add_argument(
+        "--publish",
+        action="store_true",
+        help="write all figures to benchmarks/results.json, and page and chart of docs/performance from them",
+    )
+    parser.add_argument(
+        "--src", metavar="DIR", type=Path, help="measure the dloader of that checkout, or of its src folder"
+    )
+    parser.add_argument(
         "--here", action="store_true", help="use this Python and whatever peers it has; install nothing"
     )
     options = parser.parse_args(arguments)
+    if options.src and not (source(options.src) / "dloader").is_dir():
+        parser.error(f"--src: there is no dloader in {options.src}")
     if not options.here and Path(sys.prefix) != ENVIRONMENT:
-        sys.exit(_run_in_environment(sys.argv[1:] if arguments is None else arguments))
-    # After whatever PYTHONPATH says, so that another checkout can be measured.
+        command = [
+            str(environment()),
+            str(HERE / "run.py"),
+            *(sys.argv[1:] if arguments is None else arguments),
+        ]
+        sys.exit(subprocess.run(command, check=False).returncode)
+    if options.publish and (options.only or options.smoke or options.quick or options.loop or options.gc):
+        parser.error("--publish publishes a whole run: every shape in every mode")
     sys.path[:] = [path for path in sys.path if Path(path).resolve() != HERE]
-    sys.path += [str(HERE.parent / "src"), str(HERE.parent)]
+    sys.path[:0] = [str(source(options.src or HERE.parent)), str(HERE.parent)]
     from benchmarks.contest import hold  # needs the environment
 
     hold(options)
 
 
-def _run_in_environment(arguments: Sequence[str]) -> int:
+def source(folder: Path) -> Path:
+    """The folder that has the package in it; where there is none, as beside a wheel, an installed one is found."""
+    return folder.resolve() / "src" if (folder / "src").is_dir() else folder.resolve()
+
+
+def environment() -> Path:
+    """The Python of the environment that has the peers, which are installed when they are not there or others."""
     python = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     sys.path.insert(0, str(HERE.parent))
     from benchmarks.peers import PACKAGES
@@ -70,7 +96,7 @@ def _run_in_environment(arguments: Sequence[str]) -> int:
         old = ["--no-deps", "--target", str(ENVIRONMENT / "dloader-2025.7"), "dloader==2025.7"]
         subprocess.run([*pip, *old], check=True)
         marker.write_text(wanted, encoding="utf-8")
-    return subprocess.run([str(python), str(Path(__file__).resolve()), *arguments], check=False).returncode
+    return python
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +31,9 @@ class Contestant:
     """Makes a fresh input; not timed."""
     units: int | None = None
     """Units of work of this one, when they differ from the shape's."""
+    times: int = 1
+    """How often the work is done within one timed run, each time on a fresh input: a run of less than some
+    milliseconds says more about the clock and the machine than about the work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,8 @@ class Shape:
     least: dict[str, int] = field(default_factory=dict)
     """The least counts possible, by name."""
     notes: str = ""
+    around: Callable[[], AbstractContextManager[object]] = nullcontext
+    """What must be there while the shape is measured, such as tables in a database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +85,11 @@ class Settings:
     delay: float = 0.05
     """Seconds that the quick loaders of the latency shapes take."""
     companies: int = 20
-    rounds: tuple[int, int] = (5, 40)
+    rounds: tuple[int, int] = (2, 60)
     """Least and most rounds per shape."""
-    budget: float = 20.0
+    budget: float = 8.0
     """Seconds per shape after which no further round is begun, once the least are done."""
+
+    def times(self, units: int) -> int:
+        """How often work of that many units is done within one timed run: until it comes to `nodes`."""
+        return max(1, self.nodes // units)

@@ -1,7 +1,7 @@
 """End to end: the same nested response from a database, on SQLite and on PostgreSQL, built in several ways.
 
 Each run has an engine of its own (connections belong to an event loop); a first, untimed build opens its
-connection and fills its cache of compiled statements.
+connection, fills its cache of compiled statements and counts the statements.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,28 +35,34 @@ def shapes(settings: Settings) -> Iterator[Shape]:
     """A shape per database that is there."""
     if not (peers.load("sqlalchemy") and peers.load("greenlet")):
         return
-    with tempfile.TemporaryDirectory() as folder:
-        if peers.load("aiosqlite"):
-            yield from _on("SQLite", f"sqlite+aiosqlite:///{Path(folder) / 'bench.db'}", settings.companies)
+    if peers.load("aiosqlite"):
+        file = Path(tempfile.gettempdir()) / f"dloader-bench-{os.getpid()}.db"
+        yield _on("SQLite", f"sqlite+aiosqlite:///{file}", settings.companies, file)
     if peers.load("asyncpg"):
-        yield from _on("PostgreSQL", POSTGRES, settings.companies)
+        try:
+            asyncio.run(_at(POSTGRES, lambda _: None))
+        except Exception as error:  # no server, no such user, no such database
+            peers.missing["PostgreSQL"] = f"needs a server: {error}"
+        else:
+            yield _on("PostgreSQL", POSTGRES, settings.companies)
 
 
-def _on(database: str, url: str, companies: int) -> Iterator[Shape]:
+def _on(database: str, url: str, companies: int, file: Path | None = None) -> Shape:
     from benchmarks import database_schema as schema
 
-    try:
+    @contextmanager
+    def tables() -> Iterator[None]:
         asyncio.run(_at(url, partial(schema.fill, companies=companies)))
-    except OSError as error:
-        peers.missing[database] = f"needs a server: {error}"
-        return
-    try:
-        contestants = list(_contestants(url))
-        nodes = schema.nodes(companies)
-        name = f"nested response from {database}"
-        yield Shape("database", name, nodes, "node", contestants, list(_targets(contestants)), _dump)
-    finally:
-        asyncio.run(_at(url, schema.drop))
+        try:
+            yield
+        finally:
+            asyncio.run(_at(url, schema.drop))
+            if file is not None:
+                file.unlink()
+
+    contestants, nodes = list(_contestants(url)), schema.nodes(companies)
+    name, targets = f"nested response from {database}", list(_targets(contestants))
+    return Shape("database", name, nodes, "node", contestants, targets, _dump, around=tables)
 
 
 async def _at(url: str, work: Any) -> None:
@@ -104,12 +111,14 @@ async def _build(url: str, way: Any, _: None) -> Timed:
 
     engine = create_async_engine(url)
     try:
+        async with engine.connect():
+            pass  # what a driver asks of a new connection is no part of the response
+        event.listen(engine.sync_engine, "before_cursor_execute", count)
         await way(engine)
+        event.remove(engine.sync_engine, "before_cursor_execute", count)
         cpu, begun = time.process_time(), time.perf_counter()
         output = await way(engine)
         seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
-        event.listen(engine.sync_engine, "before_cursor_execute", count)
-        await way(engine)
         return Timed(output, seconds, {"statements": statements}, cpu)
     finally:
         await engine.dispose()

@@ -1,7 +1,7 @@
 """Latency shapes: loaders that take real time, and how close the whole comes to the least time possible.
 
 The ideal is computed from the plan: the longest chain of loads that need one another, given that a loader is
-called once per depth. A stall is how long the event loop had no turn while a batch completed.
+called once per depth.
 """
 
 from __future__ import annotations
@@ -12,16 +12,15 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
-from dloader import DataLoader
 from pydantic import BaseModel
 
-from benchmarks import latency_models, libraries
+from benchmarks import latency_models, latency_stalls, libraries
 from benchmarks.latency_models import Slow
 from benchmarks.shape import Contestant, Settings, Shape, Target, Timed
 
 __all__ = ("Needs", "longest", "shapes")
 
-OURS, PEER, LEVELS, FLOOR = "dloader", "pydantic-resolve", "by hand, level by level", "bare futures"
+OURS, PEER, LEVELS = "dloader", "pydantic-resolve", "by hand, level by level"
 
 Needs = Mapping[str, tuple[float, tuple[str, ...]]]
 """By step: how long it takes and which steps it needs."""
@@ -41,7 +40,7 @@ def shapes(settings: Settings) -> Iterator[Shape]:
     """All latency shapes."""
     yield _skewed(settings.delay)
     yield _meeting(settings.delay)
-    yield _stall(settings.nodes * 10)
+    yield from latency_stalls.shapes(settings)
 
 
 def _skewed(quick: float) -> Shape:
@@ -140,57 +139,3 @@ async def _meeting_by_levels(_: Any, slow: Mapping[str, Slow]) -> Any:
     for node, tag in zip(quick, tags, strict=True):
         node["tags"] = tag
     return {"id": 1, "quick": quick, "slow": late}
-
-
-# -- stalls --------------------------------------------------------------------------------------------------
-
-
-def _stall(count: int) -> Shape:
-    """The longest time without a turn of the loop, from when the results are there."""
-    keys = [1_000_000 + number for number in range(count)]
-
-    async def longest_turn(start: Callable[[asyncio.Event], list[asyncio.Future[int]]]) -> Timed:
-        arrived = asyncio.Event()
-        futures = start(arrived)
-        await arrived.wait()
-        waiting, worst, before = asyncio.gather(*futures), 0.0, time.perf_counter()
-        while not waiting.done():
-            await asyncio.sleep(0)
-            now = time.perf_counter()
-            worst, before = max(worst, now - before), now
-        return Timed(list(waiting.result()), worst)
-
-    def with_loader(arrived: asyncio.Event) -> list[asyncio.Future[int]]:
-        async def fetch(asked: list[int]) -> list[int]:
-            answers = [key + 1 for key in asked]
-            arrived.set()
-            for _ in range(5):
-                await asyncio.sleep(0)
-            return answers
-
-        loader = DataLoader(fetch)
-        return [loader.load(key) for key in keys]
-
-    def with_futures(arrived: asyncio.Event) -> list[asyncio.Future[int]]:
-        loop = asyncio.get_running_loop()
-        futures = [loop.create_future() for _ in keys]
-
-        async def complete() -> None:
-            answers = [key + 1 for key in keys]
-            arrived.set()
-            for _ in range(5):
-                await asyncio.sleep(0)
-            for future, answer in zip(futures, answers, strict=True):
-                future.set_result(answer)
-
-        tasks.add(task := asyncio.create_task(complete()))
-        task.add_done_callback(tasks.discard)
-        return futures
-
-    tasks: set[asyncio.Task[None]] = set()
-    contestants = [
-        Contestant(OURS, lambda _: longest_turn(with_loader)),
-        Contestant(FLOOR, lambda _: longest_turn(with_futures)),
-    ]
-    name = f"the longest turn while a batch of {count:,} completes"
-    return Shape("latency", name, 1, "batch", contestants, [Target(OURS, (FLOOR,), 1.0)])

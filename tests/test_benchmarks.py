@@ -1,207 +1,190 @@
-"""The benchmarks work; what they measure is counted here and never timed: batches, futures, tasks, turns."""
+"""The benchmarks work: every contestant gives the same, and the page shows what was measured.
 
-import asyncio
-import gc
+What dloader makes beside the floors is counted in test_benchmark_counts.py. Nothing is timed here.
+"""
+
 import importlib
+import json
+import subprocess
 import sys
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT))
 
-from benchmarks import loader_ways, resolver_data, resolver_nodes, resolver_trees  # noqa: E402
-from benchmarks.contest import SMOKE  # noqa: E402
-from benchmarks.harness import DifferentOutputsError, Mode, measure, modes  # noqa: E402
-from benchmarks.libraries import DLOADER  # noqa: E402
-from benchmarks.shape import Contestant, Shape  # noqa: E402
-from dloader import DataLoader, eager  # noqa: E402
+from benchmarks import growth, peers, publish  # noqa: E402
+from benchmarks.chart import chart  # noqa: E402
+from benchmarks.contest import GROUPS, SMOKE  # noqa: E402
+from benchmarks.harness import DifferentOutputsError, Memory, Mode, Result, measure, modes  # noqa: E402
+from benchmarks.results import record, worst  # noqa: E402
+from benchmarks.shape import Contestant, Shape, Target, Timed  # noqa: E402
 
-GROUPS = ["loader", "resolver", "latency", "database"]
+ASYNCIO = Mode("asyncio", gc=True)
 
 
-class TestShapes:
-    """Every contestant that is installed does the work of every shape."""
+async def one(_: object) -> int:
+    return 1
 
-    @pytest.mark.parametrize("group", GROUPS)
+
+async def two(_: object) -> int:
+    return 2
+
+
+def a_shape(*contestants: Contestant, **options: object) -> Shape:
+    return Shape("group", "name", 1, "unit", contestants, **options)  # type: ignore[arg-type]
+
+
+class TestOutputs:
+    """Who does other work than the others takes no part."""
+
+    @pytest.mark.parametrize("group", ["loader", "resolver", "latency"])
     def test_all_contestants_give_the_same(self, group: str) -> None:
-        if group == "database":
-            pytest.importorskip("sqlalchemy")
-        shapes = importlib.import_module(f"benchmarks.shapes_{group}").shapes(SMOKE)
-        measured = [measure(shape, SMOKE, modes()[:1]) for shape in shapes]
-        assert all(result.samples for result in measured)
+        for shape in GROUPS[group].shapes(SMOKE):
+            assert measure(shape, SMOKE, modes()[:1]).samples
 
     def test_contestants_that_give_something_else_are_found_out(self) -> None:
-        async def one(_: object) -> int:
-            return 1
-
-        async def two(_: object) -> int:
-            return 2
-
-        shape = Shape("group", "name", 1, "unit", [Contestant("one", one), Contestant("two", two)])
         with pytest.raises(DifferentOutputsError, match="two: 2"):
-            measure(shape, SMOKE, [Mode("asyncio", gc=True)])
+            measure(a_shape(Contestant("one", one), Contestant("two", two)), SMOKE, [ASYNCIO])
+
+    def test_whoever_gives_something_else_the_second_time_is_found_out(self) -> None:
+        given = iter([1, 1, 2])
+
+        async def other(_: object) -> int:
+            return next(given)
+
+        with pytest.raises(DifferentOutputsError, match="other: 2"):
+            measure(a_shape(Contestant("other", other, times=3)), SMOKE, [ASYNCIO])
+
+    def test_whoever_gives_something_else_in_another_mode_is_found_out(self) -> None:
+        given = iter([1, 2])
+
+        async def other(_: object) -> int:
+            return next(given)
+
+        with pytest.raises(DifferentOutputsError, match="other: 2"):
+            measure(a_shape(Contestant("other", other)), SMOKE, [ASYNCIO, Mode("asyncio", gc=False)])
+
+    def test_what_times_itself_is_compared_too(self) -> None:
+        async def timed(_: object) -> Timed:
+            return Timed(2, 0.0)
+
+        with pytest.raises(DifferentOutputsError, match="timed: 2"):
+            measure(a_shape(Contestant("one", one), Contestant("timed", timed)), SMOKE, [ASYNCIO])
 
 
-class CountingLoop(asyncio.SelectorEventLoop):
-    """An event loop that counts its turns."""
+class TestDatabases:
+    """End to end; the job "benchmarks" of the gate has all that this needs."""
 
-    turns = 0
-
-    def _run_once(self) -> None:
-        self.turns += 1
-        super()._run_once()  # type: ignore[misc]
-
-
-@dataclass
-class Counts:
-    """What there was when the last batch function was called, and in all."""
-
-    batches: int = 0
-    futures: int = 0
-    tasks: int = 0
-    turns: int = 0
-
-    def look(self) -> None:
-        """Count what is waited for now: futures that are no tasks, and tasks."""
-        self.batches += 1
-        waiting = [found for found in gc.get_objects() if isinstance(found, asyncio.Future)]
-        self.futures = sum(not found.done() and not isinstance(found, asyncio.Task) for found in waiting)
-        self.tasks = len(asyncio.all_tasks())
+    @pytest.mark.parametrize(("database", "driver"), [("SQLite", "aiosqlite"), ("PostgreSQL", "asyncpg")])
+    def test_a_response_takes_one_statement_per_level(self, database: str, driver: str) -> None:
+        for package in ("sqlalchemy", "greenlet", driver):
+            pytest.importorskip(package)
+        shapes = {shape.name.rpartition(" ")[2]: shape for shape in GROUPS["database"].shapes(SMOKE)}
+        if database not in shapes:
+            pytest.skip(peers.missing[database])  # it needs a server
+        counts = measure(shapes[database], SMOKE, modes()[:1]).counts
+        statements = {name: count["statements"] for name, count in counts.items()}
+        assert statements.pop("dloader, Load") == statements.pop("dloader, sync methods") == 4
+        assert statements.pop("SQLAlchemy selectinload") == 4
+        assert statements.pop("by hand, one join") == 1
+        assert statements.pop("naive, one query per row") > 100
+        assert set(statements) <= {"pydantic-resolve"}
 
 
-def counted(work: Callable[[Counts], Coroutine[Any, Any, Any]]) -> Counts:
-    """Do some work on a loop of its own and count."""
-    counts = Counts()
+class TestLatency:
+    """Time is not looked at, but who was called how often is."""
 
-    async def counting() -> None:
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, CountingLoop)
-        before = loop.turns
-        await work(counts)
-        counts.turns = loop.turns - before
+    def test_every_loader_is_called_as_seldom_as_can_be(self) -> None:
+        shapes = [shape for shape in importlib.import_module("benchmarks.shapes_latency").shapes(SMOKE)]
+        counted = [shape for shape in shapes if shape.least]
+        assert len(counted) == 2
+        for shape in counted:
+            assert measure(shape, SMOKE, modes()[:1]).counts["dloader"] == shape.least
 
-    gc.collect()
-    with asyncio.Runner(loop_factory=CountingLoop) as runner:
-        runner.run(counting())
-    return counts
-
-
-def asking(ask: Callable[[Any, list[int]], Any], count: int, **options: Any) -> Counts:
-    """Ask a new loader for that many keys, in one of the ways of the benchmarks."""
-
-    async def work(counts: Counts) -> None:
-        async def fetch(keys: list[int]) -> list[int]:
-            counts.look()
-            return await loader_ways.fetch(keys)
-
-        keys = list(range(count))
-        assert await ask(DataLoader(fetch, **options), keys) == [key + 1 for key in keys]
-
-    return counted(work)
+    def test_the_ideal_is_the_longest_chain_of_what_needs_one_another(self) -> None:
+        longest = importlib.import_module("benchmarks.shapes_latency").longest
+        needs = {"a": (1.0, ()), "b": (2.0, ("a",)), "c": (5.0, ()), "d": (1.0, ("b", "c"))}
+        assert longest(needs) == 6.0
+        assert longest({**needs, "c": (0.5, ())}) == 4.0
 
 
-class TestLoaderCounts:
-    """What a loader makes beside what the floors make."""
+class TestReports:
+    """Tables, JSON, chart and page are made of the same records."""
 
-    def test_a_gather_of_loads_makes_one_batch_and_a_future_per_load(self) -> None:
-        few, many = asking(loader_ways.gathered, 10), asking(loader_ways.gathered, 110)
-        assert few.batches == many.batches == 1
-        assert many.futures - few.futures == 100
-        assert few.tasks == many.tasks == 2  # the caller's and the batch's
-        assert few.turns == many.turns
+    def result(self) -> Result:
+        targets = [
+            Target("dloader", ("by hand", "peer"), 1.5),
+            Target("dloader", ("peer",), 1.0, of="memory"),
+        ]
+        names = ("dloader", "by hand", "peer")
+        shape = a_shape(*(Contestant(name, one) for name in names), targets=targets)
+        result = measure(shape, SMOKE, [ASYNCIO])
+        for name, seconds in zip(names, ([6.0, 4.0], [2.0, 4.0], [5.0, 5.0]), strict=True):
+            result.samples[name][ASYNCIO].seconds[:] = seconds
+        result.memory = {"dloader": Memory(5, 30), "by hand": Memory(5, 10), "peer": Memory(5, 40)}
+        return result
 
-    def test_one_task_per_load_makes_one_batch_and_a_future_per_load(self) -> None:
-        few, many = asking(loader_ways.in_tasks, 10), asking(loader_ways.in_tasks, 110)
-        assert few.batches == many.batches == 1
-        assert many.futures - few.futures == many.tasks - few.tasks == 100
-        assert few.turns == many.turns
+    def test_a_target_is_a_ratio_of_the_best_runs_and_rounds_are_paired_beside_it(self) -> None:
+        time, memory = record(self.result())["targets"]
+        assert (time["ratios"], time["verdict"]) == ({str(ASYNCIO): 2.0}, "missed")
+        assert time["paired"] == {str(ASYNCIO): 2.0}  # 3 in one round and 1 in the other, against "by hand"
+        assert (memory["ratios"], memory["verdict"]) == ({"": 0.75}, "hit")
 
-    def test_load_many_makes_one_future_however_many_keys(self) -> None:
-        few, many = asking(loader_ways.as_a_set, 10), asking(loader_ways.as_a_set, 110)
-        assert few == many
-        assert (many.batches, many.futures, many.tasks) == (1, 1, 2)
+    def test_losing_shapes_come_first_on_the_page(self) -> None:
+        losing = record(self.result())
+        winning = {**losing, "shape": "winning", "targets": losing["targets"][1:]}
+        assert worst(losing) == pytest.approx(4 / 3)
+        page = "<!-- figures: shapes -->\n<!-- end of figures -->"
+        written = publish.rendered(page, {"machine": MACHINE, "shapes": [winning, losing]}, COMPILED)
+        assert written.index("### Group: name") < written.index("### Group: winning")
+        assert "Farthest from its target: dloader ≤ 1.5 x the best of by hand, peer, at 2.00." in written
+        assert "All targets hit; the nearest is memory of dloader ≤ 1 x peer, at 0.75." in written
 
-    def test_cached_hits_take_no_turn_of_the_loop(self) -> None:
-        async def twice(loader: Any, keys: list[int]) -> list[int]:
-            await loader.load_many(keys)
-            return [await loader.load(key) for key in keys] if again else [key + 1 for key in keys]
+    def test_growth_is_read_from_the_shapes_that_come_in_sizes(self) -> None:
+        shapes = [{**record(self.result()), "shape": f"gather of {size:,} loads"} for size in (1_000, 100)]
+        head, *rows = growth.by_size(shapes)
+        assert head == ["", "100", "1,000"]
+        assert [row[0].rpartition(": ")[2] for row in rows] == ["dloader", "by hand"]
 
-        again = False
-        once = asking(twice, 100)
-        again = True
-        assert asking(twice, 100) == once
-
-    def test_a_sequential_load_takes_few_turns(self) -> None:
-        def turns(**options: Any) -> float:
-            few, many = (asking(loader_ways.one_after_another, count, **options) for count in (10, 110))
-            assert many.batches - few.batches == 100
-            return (many.turns - few.turns) / 100
-
-        assert turns() <= 8
-        assert turns(dispatch=eager()) <= 3
-
-
-def resolving(roots: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> Counts:
-    """Resolve a tree of the benchmarks."""
-
-    async def work(counts: Counts) -> None:
-        def watched(query: Any) -> Any:
-            async def fetch(keys: list[int]) -> Any:
-                counts.look()
-                return await query(keys)
-
-            return fetch
-
-        with monkeypatch.context() as patch:
-            for name in ("offices_of", "members_of", "owners", "items_of"):
-                patch.setattr(f"benchmarks.resolver_loaders.{name}", watched(getattr(resolver_data, name)))
-            await DLOADER.resolve(roots())
-
-    return counted(work)
+    def test_the_page_shows_what_was_measured(self) -> None:
+        figures, compiled = (json.loads(file.read_text()) for file in (publish.RESULTS, publish.COMPILED))
+        page = publish.PAGE.read_text(encoding="utf-8")
+        assert publish.rendered(page, figures, compiled) == page
+        assert publish.CHART.read_text(encoding="utf-8") == chart(figures["shapes"], figures["machine"])
+        assert all(
+            f"### {shape['group'].capitalize()}: {shape['shape']}\n" in page for shape in figures["shapes"]
+        )
 
 
-class TestResolverCounts:
-    """What a resolve makes, whatever the size of its tree."""
+MACHINE = {
+    "date": "2026-01-01", "python": "CPython", "system": "", "cpu": "", "cores": 1, "load": None, "versions": {},
+}  # fmt: skip
+COMPILED = {"machine": MACHINE, "compiler": "", "modules": [], "failed": {}, "shapes": []}
 
-    @pytest.mark.parametrize(
-        "model",
-        [
-            pytest.param(lambda: resolver_trees.tree(DLOADER), id="sync"),
-            pytest.param(resolver_trees.declared_tree, id="Load"),
-            pytest.param(lambda: resolver_trees.posting_tree(DLOADER), id="posts"),
-        ],
-    )
-    def test_a_tree_takes_one_batch_per_level_and_no_task_per_node(
-        self, model: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        def roots(nodes: int) -> Any:
-            return lambda: [model()(**row) for row in resolver_data.companies(nodes)]
 
-        few, many = (resolving(roots(nodes), monkeypatch) for nodes in (111, 999))
-        assert few.batches == many.batches == 2
-        assert few.tasks == many.tasks == 2
-        assert few.turns == many.turns
+class TestCommand:
+    """``python benchmarks/run.py``, with the peers that happen to be here."""
 
-    def test_load_makes_one_future_per_level(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def roots(count: int) -> Any:
-            model = resolver_nodes.declared_task()
-            return lambda: [model(id=number, owner_id=number) for number in range(count)]
+    def test_it_writes_a_table_json_and_a_chart(self, tmp_path: Path) -> None:
+        written = self.run(tmp_path, "--json", str(tmp_path / "all.json"), "--svg", str(tmp_path / "all.svg"))
+        assert "loader: load_many in batches of 100" in written
+        (shape,) = json.loads((tmp_path / "all.json").read_text())["shapes"]
+        assert set(shape["contestants"]["dloader"]["modes"]) == {str(mode) for mode in modes()}
+        assert (tmp_path / "all.svg").read_text().startswith("<svg ")
 
-        few, many = resolving(roots(10), monkeypatch), resolving(roots(110), monkeypatch)
-        assert few == many
-        assert few.futures <= 2  # the set's, and what the engine waits with
+    def test_another_checkout_can_be_measured(self, tmp_path: Path) -> None:
+        package = tmp_path / "src" / "dloader"
+        package.mkdir(parents=True)
+        (package / "__init__.py").write_text("raise RuntimeError('the other checkout')")
+        assert "RuntimeError: the other checkout" in self.run(tmp_path, "--src", str(tmp_path), fails=True)
+        assert "there is no dloader in" in self.run(tmp_path, "--src", str(package), fails=True)
 
-    def test_async_methods_make_one_task_each(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def roots(count: int) -> Any:
-            model = resolver_nodes.async_task(DLOADER)
-            return lambda: [model(id=number, owner_id=number) for number in range(count)]
-
-        few, many = resolving(roots(10), monkeypatch), resolving(roots(110), monkeypatch)
-        assert few.batches == many.batches == 1
-        assert many.tasks - few.tasks == 100
-        assert few.turns == many.turns
+    def run(self, folder: Path, *options: str, fails: bool = False) -> str:
+        command = [sys.executable, str(ROOT / "benchmarks" / "run.py"), "--here", "--smoke", "--only"]
+        done = subprocess.run(
+            [*command, "in batches of 100", *options], cwd=folder, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode != 0) == fails, done.stderr
+        return done.stdout + done.stderr
