@@ -26,7 +26,7 @@ from dloader.resolver._lanes import Lanes, Source
 from dloader.resolver._params import Loaders
 from dloader.resolver._plan import Child, Phase, Step
 from dloader.resolver._shared import SharedNodes
-from dloader.resolver._walk import flatten
+from dloader.resolver._walk import Found, flatten
 
 __all__ = ("Engine",)
 
@@ -42,11 +42,12 @@ class Engine:
     def __init__(
         self,
         root: object,
+        roots: Found,
         loaders: Loaders,
         context: Mapping[str, Any] | None,
         admit: Callable[[type], Outlook | None],
     ) -> None:
-        self._root = root
+        self._roots = roots
         self._admit = admit
         self._columns = Columns(root, loaders, context, self._queue, self._finished)
         self._loop = asyncio.get_running_loop()
@@ -61,7 +62,7 @@ class Engine:
     async def run(self) -> None:
         """Fill the tree; on the first failure or cancellation stop everything that was started for it."""
         try:
-            self._enter(None, Child("", (), unknown=True), [self._root], [0])
+            self._start_roots()
             await self._work()
             await self._columns.end()
             for mutable in self._sets:  # filling its members may have changed their hashes
@@ -129,16 +130,28 @@ class Engine:
 
     # -- arriving --------------------------------------------------------------------------------------------
 
-    def _enter(self, frame: Frame | None, child: Child, values: Sequence[Any], owners: Sequence[int]) -> None:
-        """Find the nodes in the values of a field and start them, grouped by class."""
-        items, owners, sets = flatten(values, owners)
+    def _start_roots(self) -> None:
+        outlooks = [outlook for kind in self._roots.kinds if (outlook := self._outlook_of(kind))]
+        if len(outlooks) == 1:
+            self._shared.comes_once = outlooks[0].comes_once
+        self._start_found(None, Child("", (), unknown=True), self._roots)
+
+    def _enter(self, frame: Frame, child: Child, values: Sequence[Any], owners: Sequence[int]) -> None:
+        """Find the nodes in the values of a field and start them."""
+        self._start_found(frame, child, flatten(values, owners, self._outlooks))
+
+    def _start_found(self, frame: Frame | None, child: Child, found: Found) -> None:
+        """Start nodes, grouped by class."""
+        items, owners, kinds, sets = found
         self._sets.extend(sets)
         replaced: dict[int, Any] = {}
-        for kind in dict.fromkeys(map(type, items)):
+        for kind in kinds:
             outlook = self._outlook_of(kind)
             if outlook is None:
                 continue
-            chosen = [index for index, item in enumerate(items) if type(item) is kind]
+            chosen: Sequence[int] = range(len(items))
+            if len(kinds) > 1:
+                chosen = [index for index in chosen if type(items[index]) is kind]
             self._arrive(frame, child, outlook, chosen, items, owners, replaced)
         if replaced and frame is not None:
             self._shared.put_back(frame, child.name, owners, items, replaced)
@@ -163,7 +176,7 @@ class Engine:
         replaced: dict[int, Any],
     ) -> None:
         nodes = items if len(chosen) == len(items) else [items[index] for index in chosen]
-        if self._shared.all_new(nodes):
+        if self._shared.all_new(outlook.plan.cls, nodes):
             own = owners if len(chosen) == len(items) else [owners[index] for index in chosen]
         else:
             nodes, own, chosen = self._shared.sort_out(frame, outlook, chosen, items, owners, replaced)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -52,6 +53,8 @@ class Outlook:
     problems: tuple[str, ...]
     context_users: tuple[str, ...]
     uses: tuple[Use, ...]
+    comes_once: frozenset[type]
+    """The classes that only one way of fields leads to: their nodes below a frame of this class arrive together."""
     known_subclasses: int
     """A class defined later may follow too: then this outlook is outdated."""
 
@@ -146,6 +149,7 @@ class Graph:
                 if "context" in method.special
             ),
             uses=tuple(_uses(named.values())),
+            comes_once=frozenset() if unknown else self._coming_once(cls, closure),
             known_subclasses=_count_subclasses(closure),
         )
 
@@ -159,6 +163,21 @@ class Graph:
                 closure[kind] = plan = self.plan(kind)
                 unseen.extend(target for child in _fields_below(plan) for target in targets(child))
         return closure
+
+    def _coming_once(self, cls: type, closure: Mapping[type, Plan]) -> frozenset[type]:
+        ways = Counter([cls])
+        for plan in closure.values():
+            ways.update(target for child in _fields_below(plan) for target in self.targets(child))
+        once: set[type] = set()
+        unseen = [cls]
+        while unseen:
+            kind = unseen.pop()
+            if ways[kind] == 1:
+                once.add(kind)
+                unseen.extend(
+                    target for child in _fields_below(closure[kind]) for target in self.targets(child)
+                )
+        return frozenset(once)
 
     def _loaders_at(self, levels: Levels, cls: type, depth: int) -> frozenset[Lane]:
         """Level by level from the nearest not known, so that a chain of any length needs no recursion."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from operator import attrgetter
 from types import MethodType
 from typing import Any, Protocol, TypeVar, cast
 from weakref import WeakValueDictionary
@@ -13,7 +14,7 @@ from dloader.resolver._engine import Engine
 from dloader.resolver._graph import Outlook, graph
 from dloader.resolver._params import LoaderInstances, Loaders, Params
 from dloader.resolver._types import classes_in, is_node_class
-from dloader.resolver._walk import flatten
+from dloader.resolver._walk import Found, flatten
 
 __all__ = ("Resolver",)
 
@@ -128,7 +129,8 @@ class Resolver:
         """
         if tree is None:
             return tree
-        outlooks = self._accept(*self._declared, *_root_classes(tree))
+        roots = flatten([tree], [0])
+        outlooks = self._accept(*self._declared, *_root_classes(tree, roots))
         loaders = Loaders(
             self._params, [use for outlook in outlooks for use in outlook.uses], self._instruments
         )
@@ -142,7 +144,7 @@ class Resolver:
                 loaders.admit(outlooks[-1].uses)
             return graph.outlook(kind)
 
-        await Engine(tree, loaders, self.context, admit).run()
+        await Engine(tree, roots, loaders, self.context, admit).run()
         return tree
 
     def _accept(self, *classes: type) -> list[Outlook]:
@@ -168,9 +170,9 @@ class Resolver:
         return f"<Resolver loaders={list(self.loader_instance_cache.values())}>"
 
 
-def _root_classes(tree: object) -> list[type]:
-    items, _, _ = flatten([tree], [0])
-    kinds: list[type[Any]] = list(dict.fromkeys(item.__class__ for item in items if item is not None))
+def _root_classes(tree: object, roots: Found) -> list[type]:
+    kinds: dict[type[Any], None] = dict.fromkeys(map(attrgetter("__class__"), roots.items))
+    kinds.pop(type(None), None)
     classes = [kind for kind in kinds if is_node_class(kind)]
     if kinds and not classes:
         raise OptionError(

@@ -7,7 +7,7 @@ A node is visited once and everybody who holds it waits for that, unless its pla
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 from dloader.resolver._convert import writer_of
@@ -23,10 +23,16 @@ __all__ = ("SharedNodes",)
 class SharedNodes:
     """Who visits each node; lives as long as one resolve and keeps its nodes alive, so that ids stay true."""
 
-    __slots__ = ("_first", "_is_tied", "_originals", "_visits")
+    __slots__ = ("_first", "_frames", "_is_tied", "_originals", "_unread", "_visits", "comes_once")
 
     def __init__(self) -> None:
-        self._visits: dict[int, Frame] = {}
+        self.comes_once: Container[type] = ()
+        """The classes whose nodes arrive all together, as far as is known."""
+        self._frames: list[Frame] = []
+        self._visits: dict[type, dict[int, Frame]] = {}
+        """By class, which frame visits a node; most classes come in one frame, for which nobody ever asks."""
+        self._unread: dict[type, list[Frame]] = {}
+        """Frames whose nodes are not in `_visits` yet."""
         self._first: dict[int, Any] = {}
         """Copies of positional nodes as they first arrived."""
         self._originals: dict[int, int] = {}
@@ -34,17 +40,30 @@ class SharedNodes:
         self._is_tied = False
         """Whether frames wait for others than those below them."""
 
-    def all_new(self, nodes: Sequence[Any]) -> bool:
-        """Whether no node was seen before, here or elsewhere."""
+    def all_new(self, kind: type, nodes: Sequence[Any]) -> bool:
+        """Whether no node of a class was seen before, here or elsewhere."""
         ids = set(map(id, nodes))
-        return len(ids) == len(nodes) and self._visits.keys().isdisjoint(ids)
+        return len(ids) == len(nodes) and (
+            kind not in self._unread or self._visits_of(kind).keys().isdisjoint(ids)
+        )
 
     def add(self, frame: Frame) -> None:
         """Note that a frame visits its nodes."""
-        self._visits.update(dict.fromkeys(map(id, frame.nodes), frame))
-        if frame.outlook.is_positional:
+        kind = frame.plan.cls
+        self._frames.append(frame)
+        self._unread.setdefault(kind, []).append(frame)
+        if frame.outlook.is_positional and kind not in self.comes_once:  # a copy costs more than all the rest
             for node in frame.nodes:
                 self._first.setdefault(id(node), copy.copy(node))
+
+    def _visits_of(self, kind: type) -> dict[int, Frame]:
+        visits = self._visits.setdefault(kind, {})
+        unread = self._unread.get(kind, ())
+        if unread:
+            for frame in unread:
+                visits.update(dict.fromkeys(map(id, frame.nodes), frame))
+            self._unread[kind] = []
+        return visits
 
     def sort_out(
         self,
@@ -60,9 +79,10 @@ class SharedNodes:
         own: list[int] = []
         places: list[int] = []
         waits_for: dict[Frame, None] = {}
+        visits = self._visits_of(outlook.plan.cls)
         for index in chosen:
             node, owner = items[index], owners[index]
-            known = self._visits.get(id(node))
+            known = visits.get(id(node))
             if known is not None or id(node) in nodes:
                 if frame is None or self._is_above(node, frame, owner):
                     continue
@@ -96,7 +116,7 @@ class SharedNodes:
 
     def untie(self) -> Sequence[Frame]:
         """The frames that can go on when all that is left is nodes that wait for each other."""
-        return untie(dict.fromkeys(self._visits.values())) if self._is_tied else ()
+        return untie(self._frames) if self._is_tied else ()
 
     def _copy(self, node: Any) -> Any:
         original = self._originals.get(id(node), id(node))

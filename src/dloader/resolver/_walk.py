@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set as AbstractSet
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set as AbstractSet
 from itertools import chain
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from dloader.resolver._types import is_node_class
 
-__all__ = ("flatten", "is_container", "locate", "rebuild")
+__all__ = ("Found", "flatten", "is_container", "locate", "rebuild")
 
 MOST_NESTED = 64
 """Containers nested deeper than this are not data; a list that contains itself must not hang."""
+NOTHING_KNOWN: Mapping[type, object | None] = {}
+
+
+class Found(NamedTuple):
+    """What was found by looking into containers."""
+
+    items: Sequence[Any]
+    """All items, in their order."""
+    owners: Sequence[int]
+    """For each item, the owner of the value that it was found in."""
+    kinds: Collection[type]
+    """The classes of the items, in the order in which they first occur."""
+    sets: Sequence[set[Any]]
+    """The sets that were looked into."""
 
 
 def is_container(kind: type[Any]) -> bool:
@@ -24,33 +38,31 @@ def is_container(kind: type[Any]) -> bool:
 
 
 def flatten(
-    values: Sequence[Any], owners: Sequence[int]
-) -> tuple[Sequence[Any], Sequence[int], list[set[Any]]]:
+    values: Sequence[Any], owners: Sequence[int], known: Mapping[type, object | None] = NOTHING_KNOWN
+) -> Found:
     """Look into containers until there are none.
 
     Args:
         values: One value per owner.
         owners: Which node each value belongs to.
-
-    Returns:
-        All items in their order, the owner of each, and the sets that were looked into.
+        known: Something for each class that is known to be of nodes.
     """
     sets: list[set[Any]] = []
+    kinds = dict.fromkeys(map(type, values))
     for _ in range(MOST_NESTED):
-        kinds = set(map(type, values))
-        containers = {kind for kind in kinds if is_container(kind)}
+        containers = {kind for kind in kinds if known.get(kind) is None and is_container(kind)}
         if not containers:
             break
-        if kinds == {list}:
-            owners = [owner for owner, value in zip(owners, values, strict=True) for _ in value]
-            values = list(chain.from_iterable(values))
-            continue
-        if set in kinds:
-            sets.extend(filter(_is_set, values))
-        opened = [list(_items(value)) if type(value) in containers else [value] for value in values]
+        if len(kinds) == 1 and list in kinds:
+            opened = values
+        else:
+            if set in kinds:
+                sets.extend(filter(_is_set, values))
+            opened = [list(_items(value)) if type(value) in containers else [value] for value in values]
         owners = [owner for owner, items in zip(owners, opened, strict=True) for _ in items]
         values = list(chain.from_iterable(opened))
-    return values, owners, sets
+        kinds = dict.fromkeys(map(type, values))
+    return Found(values, owners, kinds, sets)
 
 
 def _items(value: Any) -> Iterable[Any]:
