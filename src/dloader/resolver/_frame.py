@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 from dloader.resolver._graph import Outlook
 from dloader.resolver._markers import ICollector
 from dloader.resolver._plan import Phase, Plan, Step
 from dloader.resolver._walk import locate
 
-__all__ = ("Column", "Frame", "path_of")
+__all__ = ("Column", "Frame", "Sent", "path_of")
 
 
 class Frame:
@@ -78,9 +79,9 @@ class Frame:
         self.exposed: Sequence[Mapping[str, Any]] | None = None
         self.collectors: dict[tuple[str, str], list[ICollector]] = {}
         """By method and parameter: for each node, a collector of its own."""
-        self.arrived: Mapping[str, list[list[Any]]] = {}
-        """What was sent from below, by name: for each node, the values."""
-        self.sent: Mapping[str, list[list[Any]]] = {}
+        self.arrived: Mapping[str, Sent] = {}
+        """What was sent from below, by name."""
+        self.sent: Mapping[str, Sent] = {}
         """What is sent up once the frame is done."""
 
     @property
@@ -101,6 +102,20 @@ class Frame:
                 for node, context in zip(self.nodes, contexts, strict=True)
             ]
         return self.exposed
+
+
+class Sent(NamedTuple):
+    """What the nodes of a frame send to one name."""
+
+    values: list[Any]
+    """Of all nodes, one node after the other."""
+    ends: Sequence[int]
+    """For each node, where its values end and those of the next one begin."""
+
+    def by_node(self) -> Iterator[list[Any]]:
+        """The values of each node."""
+        values, ends = self
+        return (values[start:end] for start, end in pairwise((0, *ends)))
 
 
 class Column:
