@@ -17,14 +17,16 @@ from dloader._callers import Call, Many
 from dloader._failure import note
 from dloader._loader import DataLoader
 from dloader._tasks import start_task
-from dloader.resolver._convert import FailedAt, converter_of, mapper_of, writer_of
+from dloader.resolver._convert import Converter, FailedAt, Writer, converter_of, mapper_of, writer_of
 from dloader.resolver._frame import Column, Frame, path_of
 from dloader.resolver._graph import Use
 from dloader.resolver._params import Loaders
-from dloader.resolver._plan import Plan, Step
+from dloader.resolver._plan import Method, Plan, Step
 
 __all__ = ("Columns",)
 
+PLAIN = frozenset({bool, dict, float, int, list, str, type(None)})
+"""Classes whose instances nobody needs to await."""
 batch_of = operator.attrgetter("batch")
 
 
@@ -58,7 +60,10 @@ class Columns:
         loaders = [self._loaders.get(Use(source, frame.plan.cls, step)) for source in step.loaders]
         column = Column(frame, step, range(len(frame.nodes)))
         column.values = self._call(column, loaders)
-        self._receive(column)
+        if PLAIN.issuperset(map(type, column.values)):
+            self._write(column)
+        else:
+            self._receive(column)
         return loaders
 
     def _load(self, frame: Frame, step: Step, by: str) -> list[DataLoader[Any, Any]]:
@@ -88,10 +93,9 @@ class Columns:
     def _call(self, column: Column, loaders: Sequence[DataLoader[Any, Any]]) -> list[Any]:
         method, nodes = column.step.method, iter(column.frame.nodes)
         assert method is not None
-        constant: dict[str, Any] = dict(zip((name for name, _ in method.loaders), loaders, strict=True))
-        if "context" in method.special or (method.may_take_context and self._context is not None):
-            constant["context"] = self._context
-        call: Callable[..., Any] = partial(method.function, **constant) if constant else method.function
+        call: Callable[..., Any] = method.function
+        if method.loaders or method.takes_context:
+            call = partial(call, **self._constant(method, loaders))
         values: list[Any] = []
         try:
             if method.is_async:
@@ -113,6 +117,15 @@ class Columns:
             raise
         return values
 
+    def _constant(self, method: Method, loaders: Sequence[DataLoader[Any, Any]]) -> dict[str, Any]:
+        """The arguments that are the same for all nodes."""
+        constant: dict[str, Any] = {
+            name: loader for (name, _), loader in zip(method.loaders, loaders, strict=True)
+        }
+        if method.takes_context and ("context" in method.special or self._context is not None):
+            constant["context"] = self._context
+        return constant
+
     def _arguments(self, frame: Frame, step: Step) -> list[dict[str, Any]]:
         """The arguments that differ from node to node."""
         method = step.method
@@ -128,7 +141,7 @@ class Columns:
             for argument, context in zip(arguments, frame.contexts or arguments, strict=True):
                 argument["ancestor_context"] = context if frame.contexts else {}
         for name, _ in method.collectors:
-            for argument, collector in zip(arguments, frame.collectors[method.name, name], strict=True):
+            for argument, collector in zip(arguments, frame.collectors[step, name], strict=True):
                 argument[name] = collector
         return arguments
 
@@ -236,13 +249,16 @@ class Columns:
         plan, step, values = column.frame.plan, column.step, column.values
         if step is not plan.final:
             nodes = column.nodes
-            values = self._converted(column, nodes, values)
-            _column_of(plan, step)[1](nodes, values)
+            convert, write = plan.columns.get(step) or _column_of(plan, step)
+            values = self._converted(column, convert, nodes, values)
+            write(nodes, values)
         self._finished(column, values)
 
-    def _converted(self, column: Column, nodes: Sequence[Any], values: list[Any]) -> list[Any]:
+    def _converted(
+        self, column: Column, convert: Converter, nodes: Sequence[Any], values: list[Any]
+    ) -> list[Any]:
         try:
-            converted: list[Any] = _column_of(column.frame.plan, column.step)[0](nodes, values)
+            converted = convert(nodes, values)
         except FailedAt as failed:
             self.note(failed.error, column, failed.index)
             error = failed.error
@@ -348,11 +364,9 @@ def _nothing(_column: Column) -> None:
     """Only wakes the engine up."""
 
 
-def _column_of(plan: Plan, step: Step) -> Any:
+def _column_of(plan: Plan, step: Step) -> tuple[Converter, Writer]:
     """How the values of a step are converted and written; made once."""
-    column = plan.columns.get(step)
-    if column is None:
-        name, rule = step.child.name, step.method and step.method.mapper
-        converter = converter_of(plan.cls, name) if rule is None else mapper_of(rule)
-        plan.columns[step] = column = (converter, writer_of(plan.cls, name))
+    name, rule = step.child.name, step.method and step.method.mapper
+    converter = converter_of(plan.cls, name) if rule is None else mapper_of(rule)
+    plan.columns[step] = column = (converter, writer_of(plan.cls, name))
     return column

@@ -24,7 +24,7 @@ from typing_extensions import TypedDict  # Pydantic wants this one, and brings i
 
 from dloader.resolver._types import FieldType, field_types, is_node_class
 
-__all__ = ("Converter", "FailedAt", "converter_of", "mapper_of", "writer_of")
+__all__ = ("Converter", "FailedAt", "Writer", "converter_of", "mapper_of", "writer_of")
 
 VALIDATORS: dict[str, Any] = {
     "before": BeforeValidator,
@@ -38,6 +38,8 @@ UNCACHED: list[str] = []
 
 Converter = Callable[[Sequence[Any], list[Any]], list[Any]]
 """From nodes and the raw values for one of their fields to values of the field's type."""
+Writer = Callable[[Sequence[Any], Sequence[Any]], None]
+"""Puts values into a field of nodes."""
 
 
 class FailedAt(Exception):  # noqa: N818 - never seen by users
@@ -68,11 +70,12 @@ def converter_of(cls: type, name: str) -> Converter:
 
 def _in_bulk(kind: Any, config: ConfigDict) -> Converter:
     of_kind: Any = list
-    column: TypeAdapter[list[Any]] = TypeAdapter(of_kind[kind], config=config)
+    column: Any = TypeAdapter[list[Any]](of_kind[kind], config=config)
 
     def convert(_nodes: Sequence[Any], values: list[Any]) -> list[Any]:
         try:
-            return column.validate_python(values, from_attributes=True)
+            # The adapter's own validate_python takes twice the time for a single value (measured).
+            converted: list[Any] = column.validator.validate_python(values, from_attributes=True)
         except ValidationError as error:
             first: Any = error.errors(include_url=False, include_context=False, include_input=False)[0][
                 "loc"
@@ -81,6 +84,8 @@ def _in_bulk(kind: Any, config: ConfigDict) -> Converter:
             failed: Exception = error
         except Exception as error:  # a validator may raise anything
             suspects, failed = range(len(values)), error
+        else:
+            return converted
         raise _failed_at(suspects, values, _one_by_one(kind, config)) or FailedAt(suspects[0], failed)
 
     return convert
@@ -191,7 +196,7 @@ def _into(cls: type) -> Callable[[Any], Any]:
     return convert
 
 
-def writer_of(cls: type, name: str) -> Callable[[Sequence[Any], Sequence[Any]], None]:
+def writer_of(cls: type, name: str) -> Writer:
     """Make the function that puts a column of values into a field of the nodes."""
     if dataclasses.is_dataclass(cls):
 

@@ -21,7 +21,7 @@ from dloader.resolver._collect import filled_collectors, receive, send
 from dloader.resolver._columns import Columns
 from dloader.resolver._convert import FailedAt
 from dloader.resolver._frame import Column, Frame
-from dloader.resolver._graph import Outlook, graph
+from dloader.resolver._graph import Outlook
 from dloader.resolver._lanes import Lanes, Source
 from dloader.resolver._params import Loaders
 from dloader.resolver._plan import Child, Phase, Step
@@ -226,16 +226,15 @@ class Engine:
         if frame.parent is not None and frame.outlook.wants_ancestors:
             contexts = frame.parent.contexts_below()
             frame.contexts = [contexts[owner] for owner in frame.owners]
-        self._lanes.watch(frame)
         plan = frame.plan
+        if plan.lanes_of_posts:
+            self._lanes.watch(frame)
         frame.pending += len(plan.steps)
-        for step in plan.steps:
-            if step.after is None:
-                self._begin_or_hold(frame, step)
-        for child in plan.children:
-            if graph.needs_visit(child):
-                values = [getattr(node, child.name) for node in frame.nodes]
-                self._enter(frame, child, values, range(len(values)))
+        for step in plan.first_steps:
+            self._begin_or_hold(frame, step)
+        for child in frame.outlook.children:
+            values = [getattr(node, child.name) for node in frame.nodes]
+            self._enter(frame, child, values, range(len(values)))
         self._one_less(frame)
 
     def _begin_or_hold(self, frame: Frame, step: Step) -> None:
@@ -251,36 +250,36 @@ class Engine:
 
     def _advance(self, frame: Frame) -> None:
         """Everything of a phase is done: go on to the next, or tell those who wait for the frame."""
-        frame.phase = Phase(frame.phase + 1)
-        plan = frame.plan
-        if frame.phase is Phase.POSTING:
+        if frame.phase is Phase.RESOLVING:
+            frame.phase = Phase.POSTING
             self._collect(frame)
-            self._run_posts(frame, plan.posts)
-        elif frame.phase is Phase.FINISHING:
-            self._run_posts(frame, plan.final_steps)
-        else:
-            if frame.outlook.sends:
-                send(frame)
-            for waiter in frame.waiters:
-                self._one_less(waiter)
+            if frame.plan.posts:
+                self._run_posts(frame, frame.plan.posts)
+                return
+        if frame.phase is Phase.POSTING:
+            frame.phase = Phase.FINISHING
+            if frame.plan.final is not None:
+                self._run_posts(frame, frame.plan.final_steps)
+                return
+        frame.phase = Phase.DONE
+        if frame.outlook.sends:
+            send(frame)
+        for waiter in frame.waiters:
+            self._one_less(waiter)
 
     def _collect(self, frame: Frame) -> None:
         """Give the nodes' collectors what was sent from below; all that is below is done."""
         if frame.outlook.sends:
             frame.arrived = receive(frame)
-        for step in (*frame.plan.posts, *frame.plan.final_steps):
-            assert step.method is not None
-            for name, proto in step.method.collectors:
-                try:
-                    frame.collectors[step.method.name, name] = filled_collectors(frame, proto)
-                except FailedAt as failed:
-                    self._columns.note(
-                        failed.error, Column(frame, step, range(len(frame.nodes))), failed.index
-                    )
-                    error = failed.error
-                else:
-                    continue
-                raise error
+        for step, name, proto in frame.plan.collecting:
+            try:
+                frame.collectors[step, name] = filled_collectors(frame, proto)
+            except FailedAt as failed:
+                self._columns.note(failed.error, Column(frame, step, range(len(frame.nodes))), failed.index)
+                error = failed.error
+            else:
+                continue
+            raise error
 
     def _run_posts(self, frame: Frame, posts: Sequence[Step]) -> None:
         frame.pending = 1 + len(posts)
@@ -294,18 +293,19 @@ class Engine:
         """A step has been taken: start the nodes among its values, and what waited for it."""
         frame, step = column.frame, column.step
         if not step.is_post:
+            name = step.child.name
             frame.steps_left -= 1
-            if frame.unexposed and any(name == step.child.name for name, _ in frame.plan.exposes):
+            if name in frame.plan.exposing:
                 frame.unexposed -= 1
-            if graph.needs_visit(step.child):
+            if step in frame.outlook.bringing:
                 self._enter(frame, step.child, values, column.positions)
-            for follower in frame.plan.steps:
-                if follower.after == step.child.name:
-                    self._begin_or_hold(frame, follower)
+            for follower in frame.plan.followers.get(name, ()):
+                self._begin_or_hold(frame, follower)
             self._release_delayed(frame)
         self._one_less(frame)
 
     def _release_delayed(self, frame: Frame) -> None:
-        for until, delayed in ((frame.unexposed, frame.after_exposed), (frame.steps_left, frame.after_steps)):
-            while delayed and not until:
-                delayed.pop(0)()
+        while frame.after_exposed and not frame.unexposed:
+            frame.after_exposed.pop(0)()
+        while frame.after_steps and not frame.steps_left:
+            frame.after_steps.pop(0)()

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from dloader.resolver._graph import Outlook
 from dloader.resolver._markers import ICollector
-from dloader.resolver._plan import Phase, Plan, Step
+from dloader.resolver._plan import Phase, Step
 from dloader.resolver._walk import locate
 
 __all__ = ("Column", "Frame", "Sent", "path_of")
@@ -35,6 +35,7 @@ class Frame:
         "pending",
         "phase",
         "places",
+        "plan",
         "sent",
         "steps_left",
         "unexposed",
@@ -51,6 +52,7 @@ class Frame:
         places: Sequence[int] = (),
     ) -> None:
         self.outlook = outlook
+        self.plan = plan = outlook.plan
         self.nodes = nodes
         self.parent = parent
         self.field = field
@@ -63,9 +65,8 @@ class Frame:
         self.phase = Phase.RESOLVING
         self.pending = 1
         """What must be done before the next phase: steps, frames below, shared nodes elsewhere; 1 while starting."""
-        self.steps_left = len(outlook.plan.steps)
-        exposed = {name for name, _ in outlook.plan.exposes}
-        self.unexposed = sum(step.child.name in exposed for step in outlook.plan.steps)
+        self.steps_left = len(plan.steps)
+        self.unexposed = len(plan.exposing)
         """How many steps still have to fill a field that nodes below will see."""
         self.after_steps: list[Callable[[], None]] = []
         self.after_exposed: list[Callable[[], None]] = []
@@ -77,17 +78,12 @@ class Frame:
         self.contexts: Sequence[Mapping[str, Any]] = ()
         """``ancestor_context`` of each node, if the class or one below takes it."""
         self.exposed: Sequence[Mapping[str, Any]] | None = None
-        self.collectors: dict[tuple[str, str], list[ICollector]] = {}
-        """By method and parameter: for each node, a collector of its own."""
+        self.collectors: dict[tuple[Step, str], list[ICollector]] = {}
+        """By post and parameter: for each node, a collector of its own."""
         self.arrived: Mapping[str, Sent] = {}
         """What was sent from below, by name."""
         self.sent: Mapping[str, Sent] = {}
         """What is sent up once the frame is done."""
-
-    @property
-    def plan(self) -> Plan:
-        """The plan of the nodes' class."""
-        return self.outlook.plan
 
     def contexts_below(self) -> Sequence[Mapping[str, Any]]:
         """``ancestor_context`` for the children of each node: what is exposed above, and by the node itself."""

@@ -12,6 +12,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from dloader.resolver._plan import Child, Phase, Plan, Step, compile_plan
@@ -33,7 +34,7 @@ class Use:
     step: Step
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Outlook:
     """What the engine must know of a class before it visits nodes of it."""
 
@@ -57,6 +58,16 @@ class Outlook:
     """The classes that only one way of fields leads to: their nodes below a frame of this class arrive together."""
     known_subclasses: int
     """A class defined later may follow too: then this outlook is outdated."""
+
+    @cached_property
+    def children(self) -> tuple[Child, ...]:
+        """The fields that no step fills and that may hold nodes with something to do."""
+        return tuple(child for child in self.plan.children if graph.needs_visit(child))
+
+    @cached_property
+    def bringing(self) -> frozenset[Step]:
+        """The steps that may bring nodes with something to do."""
+        return frozenset(step for step in self.plan.steps if graph.needs_visit(step.child))
 
 
 class Graph:

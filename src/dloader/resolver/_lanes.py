@@ -66,8 +66,7 @@ class Lanes:
 
     def watch(self, frame: Frame) -> None:
         """Note a frame that will use loaders in its posts."""
-        if _later(frame):
-            self._posting_later[frame] = None
+        self._posting_later[frame] = None
 
     def targets(self, step: Step) -> tuple[type, ...]:
         """The classes of nodes that a step may bring, as far as there is something to do with them."""
@@ -193,11 +192,6 @@ class Lanes:
         """Whether a frame at this depth has yet to come to the phase and will use the loader in it."""
         self._posting_later = {frame: None for frame in self._posting_later if frame.phase < Phase.FINISHING}
         return any(
-            frame.depth == depth and frame.phase < phase and (loader, phase) in _later(frame)
+            frame.depth == depth and frame.phase < phase and (loader, phase) in frame.plan.lanes_of_posts
             for frame in self._posting_later
         )
-
-
-def _later(frame: Frame) -> set[tuple[object, Phase]]:
-    steps = (*frame.plan.posts, *frame.plan.final_steps)
-    return {(loader, step.phase) for step in steps for loader in step.loaders}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import cached_property
 from typing import Any
 
 from dloader.resolver._markers import Depends, ExposeAs, ICollector, Load, SendTo
@@ -35,7 +36,7 @@ class Phase(IntEnum):
     DONE = 3
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Method:
     """A ``resolve_`` or ``post_`` method and what it wants to be called with."""
 
@@ -51,7 +52,12 @@ class Method:
     may_take_context: bool = False
     """Whether ``context`` has a default, for resolvers without one."""
 
-    @property
+    @cached_property
+    def takes_context(self) -> bool:
+        """Whether it takes ``context``, where there is one or in any case."""
+        return self.may_take_context or "context" in self.special
+
+    @cached_property
     def per_node(self) -> bool:
         """Whether its arguments differ from node to node."""
         return bool(self.collectors or self.special - {"context"})
@@ -67,7 +73,7 @@ class Child:
     """Whether it may hold classes that its type does not name."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Step:
     """One field of one class that is filled: by a method or declaratively."""
 
@@ -79,7 +85,7 @@ class Step:
     after: str | None = None
     """The field that must be filled first: it holds the key."""
 
-    @property
+    @cached_property
     def is_post(self) -> bool:
         """Whether the step is taken after the subtree is done."""
         return self.phase is not Phase.RESOLVING
@@ -90,7 +96,7 @@ class Step:
         return self.child.name
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class Plan:
     """What is to be done with the nodes of one class; immutable once compiled, kept while the class lives."""
 
@@ -112,10 +118,38 @@ class Plan:
         """Whether the class itself declares anything."""
         return bool(self.steps or self.posts or self.final or self.sends or self.exposes)
 
-    @property
+    @cached_property
     def final_steps(self) -> tuple[Step, ...]:
         """``post_default_handler`` if there is one."""
         return () if self.final is None else (self.final,)
+
+    @cached_property
+    def first_steps(self) -> tuple[Step, ...]:
+        """The steps that wait for no other."""
+        return tuple(step for step in self.steps if step.after is None)
+
+    @cached_property
+    def followers(self) -> Mapping[str, Sequence[Step]]:
+        """By field, the steps that wait for it."""
+        fields = {step.after for step in self.steps if step.after is not None}
+        return {name: [step for step in self.steps if step.after == name] for name in fields}
+
+    @cached_property
+    def exposing(self) -> frozenset[str]:
+        """The fields that steps fill and nodes below will see."""
+        return frozenset(step.child.name for step in self.steps) & {name for name, _ in self.exposes}
+
+    @cached_property
+    def collecting(self) -> Sequence[tuple[Step, str, ICollector]]:
+        """The parameters of posts that take collectors."""
+        posts = (*self.posts, *self.final_steps)
+        return [(step, *taken) for step in posts if step.method for taken in step.method.collectors]
+
+    @cached_property
+    def lanes_of_posts(self) -> frozenset[tuple[object, Phase]]:
+        """The loaders that posts use, and the phases they use them in."""
+        posts = (*self.posts, *self.final_steps)
+        return frozenset((loader, step.phase) for step in posts for loader in step.loaders)
 
     @property
     def all_steps(self) -> tuple[Step, ...]:

@@ -20,19 +20,22 @@ from dloader.resolver._walk import rebuild
 __all__ = ("SharedNodes",)
 
 
+NO_VISITS: dict[int, Frame] = {}
+
+
 class SharedNodes:
     """Who visits each node; lives as long as one resolve and keeps its nodes alive, so that ids stay true."""
 
-    __slots__ = ("_first", "_frames", "_is_tied", "_originals", "_unread", "_visits", "comes_once")
+    __slots__ = ("_alone", "_first", "_frames", "_is_tied", "_originals", "_visits", "comes_once")
 
     def __init__(self) -> None:
         self.comes_once: Container[type] = ()
         """The classes whose nodes arrive all together, as far as is known."""
         self._frames: list[Frame] = []
         self._visits: dict[type, dict[int, Frame]] = {}
-        """By class, which frame visits a node; most classes come in one frame, for which nobody ever asks."""
-        self._unread: dict[type, list[Frame]] = {}
-        """Frames whose nodes are not in `_visits` yet."""
+        """By class, which frame visits a node."""
+        self._alone: dict[type, Frame] = {}
+        """The only frame of a class, not in `_visits`: for most classes no other comes, and nobody ever asks."""
         self._first: dict[int, Any] = {}
         """Copies of positional nodes as they first arrived."""
         self._originals: dict[int, int] = {}
@@ -43,27 +46,26 @@ class SharedNodes:
     def all_new(self, kind: type, nodes: Sequence[Any]) -> bool:
         """Whether no node of a class was seen before, here or elsewhere."""
         ids = set(map(id, nodes))
-        return len(ids) == len(nodes) and (
-            kind not in self._unread or self._visits_of(kind).keys().isdisjoint(ids)
-        )
+        return len(ids) == len(nodes) and self._visits_of(kind).keys().isdisjoint(ids)
 
     def add(self, frame: Frame) -> None:
         """Note that a frame visits its nodes."""
         kind = frame.plan.cls
         self._frames.append(frame)
-        self._unread.setdefault(kind, []).append(frame)
+        if kind in self._visits:
+            self._visits[kind].update(dict.fromkeys(map(id, frame.nodes), frame))
+        else:
+            self._alone[kind] = frame
         if frame.outlook.is_positional and kind not in self.comes_once:  # a copy costs more than all the rest
             for node in frame.nodes:
                 self._first.setdefault(id(node), copy.copy(node))
 
     def _visits_of(self, kind: type) -> dict[int, Frame]:
-        visits = self._visits.setdefault(kind, {})
-        unread = self._unread.get(kind, ())
-        if unread:
-            for frame in unread:
-                visits.update(dict.fromkeys(map(id, frame.nodes), frame))
-            self._unread[kind] = []
-        return visits
+        """Of a class that is about to be added to."""
+        alone = self._alone.pop(kind, None)
+        if alone is not None:
+            self._visits[kind] = dict.fromkeys(map(id, alone.nodes), alone)
+        return self._visits.get(kind, NO_VISITS)
 
     def sort_out(
         self,
