@@ -196,14 +196,14 @@ class Engine:
         frame.below.append(new)
         new.waiters.append(frame)
         if frame.steps_left and outlook.plan.wants("parent"):
-            self._delay(new, frame, frame.after_steps)
+            frame.after_steps = [*frame.after_steps, self._delayed_start(new, frame)]
         elif frame.unexposed and outlook.wants_ancestors:
-            self._delay(new, frame, frame.after_exposed)
+            frame.after_exposed = [*frame.after_exposed, self._delayed_start(new, frame)]
         else:
             self._start_soon(new)
 
-    def _delay(self, new: Frame, frame: Frame, until: list[Callable[[], None]]) -> None:
-        """Start a frame when its parents have what its methods may read."""
+    def _delayed_start(self, new: Frame, frame: Frame) -> Callable[[], None]:
+        """What starts a frame when its parents have what its methods may read."""
         kinds = self._delayed.setdefault(frame, [])
         classes = (new.plan.cls,)
         kinds.append(classes)
@@ -214,7 +214,7 @@ class Engine:
                 self._delayed.pop(frame, None)
             self._start_soon(new)
 
-        until.append(start)
+        return start
 
     # -- frames ----------------------------------------------------------------------------------------------
 
@@ -273,11 +273,12 @@ class Engine:
             frame.arrived = receive(frame)
         for step, name, proto in frame.plan.collecting:
             try:
-                frame.collectors[step, name] = filled_collectors(frame, proto)
+                filled = filled_collectors(frame, proto)
             except FailedAt as failed:
                 self._columns.note(failed.error, Column(frame, step, range(len(frame.nodes))), failed.index)
                 error = failed.error
             else:
+                frame.collectors = {**frame.collectors, (step, name): filled}
                 continue
             raise error
 
@@ -301,11 +302,15 @@ class Engine:
                 self._enter(frame, step.child, values, column.positions)
             for follower in frame.plan.followers.get(name, ()):
                 self._begin_or_hold(frame, follower)
-            self._release_delayed(frame)
+            if frame.after_steps or frame.after_exposed:
+                self._release_delayed(frame)
         self._one_less(frame)
 
     def _release_delayed(self, frame: Frame) -> None:
-        while frame.after_exposed and not frame.unexposed:
-            frame.after_exposed.pop(0)()
-        while frame.after_steps and not frame.steps_left:
-            frame.after_steps.pop(0)()
+        ready: list[Callable[[], None]] = []
+        if not frame.unexposed:
+            ready, frame.after_exposed = [*frame.after_exposed], ()
+        if not frame.steps_left:
+            ready, frame.after_steps = [*ready, *frame.after_steps], ()
+        for start in ready:
+            start()

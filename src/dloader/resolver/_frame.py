@@ -17,30 +17,24 @@ __all__ = ("Column", "Frame", "Sent", "path_of")
 class Frame:
     """Nodes of one class, at one depth, from one field of one parent frame; lives as long as the resolve."""
 
-    __slots__ = (
-        "after_exposed",
-        "after_steps",
-        "arrived",
-        "below",
-        "collectors",
-        "contexts",
-        "depth",
-        "exposed",
-        "field",
-        "links",
-        "nodes",
-        "outlook",
-        "owners",
-        "parent",
-        "pending",
-        "phase",
-        "places",
-        "plan",
-        "sent",
-        "steps_left",
-        "unexposed",
-        "waiters",
-    )
+    # What few frames need has its first value here: a frame of one node costs what its making costs.
+    phase = Phase.RESOLVING
+    pending = 1
+    """What must be done before the next phase: steps, frames below, shared nodes elsewhere; 1 while starting."""
+    after_steps: Sequence[Callable[[], None]] = ()
+    """What is to be done when all steps are taken."""
+    after_exposed: Sequence[Callable[[], None]] = ()
+    links: Sequence[tuple[int, Any]] = ()
+    """Nodes of other frames that are held here too, and the index of the node that holds them."""
+    contexts: Sequence[Mapping[str, Any]] = ()
+    """``ancestor_context`` of each node, if the class or one below takes it."""
+    exposed: Sequence[Mapping[str, Any]] | None = None
+    collectors: Mapping[tuple[Step, str], list[ICollector]] = {}
+    """By post and parameter: for each node, a collector of its own."""
+    arrived: Mapping[str, Sent] = {}
+    """What was sent from below, by name."""
+    sent: Mapping[str, Sent] = {}
+    """What is sent up once the frame is done."""
 
     def __init__(
         self,
@@ -62,28 +56,12 @@ class Frame:
         self.places = places
         """For each node, its place among all that the field holds, whatever class it has."""
         self.depth: int = 0 if parent is None else parent.depth + 1
-        self.phase = Phase.RESOLVING
-        self.pending = 1
-        """What must be done before the next phase: steps, frames below, shared nodes elsewhere; 1 while starting."""
         self.steps_left = len(plan.steps)
         self.unexposed = len(plan.exposing)
         """How many steps still have to fill a field that nodes below will see."""
-        self.after_steps: list[Callable[[], None]] = []
-        self.after_exposed: list[Callable[[], None]] = []
         self.waiters: list[Frame] = []
         """Frames that hold nodes of this one: the parent, and others if nodes are shared."""
-        self.links: list[tuple[int, Any]] = []
-        """Nodes of other frames that are held here too, and the index of the node that holds them."""
         self.below: list[Frame] = []
-        self.contexts: Sequence[Mapping[str, Any]] = ()
-        """``ancestor_context`` of each node, if the class or one below takes it."""
-        self.exposed: Sequence[Mapping[str, Any]] | None = None
-        self.collectors: dict[tuple[Step, str], list[ICollector]] = {}
-        """By post and parameter: for each node, a collector of its own."""
-        self.arrived: Mapping[str, Sent] = {}
-        """What was sent from below, by name."""
-        self.sent: Mapping[str, Sent] = {}
-        """What is sent up once the frame is done."""
 
     def contexts_below(self) -> Sequence[Mapping[str, Any]]:
         """``ancestor_context`` for the children of each node: what is exposed above, and by the node itself."""

@@ -81,6 +81,7 @@ class SharedNodes:
         own: list[int] = []
         places: list[int] = []
         waits_for: dict[Frame, None] = {}
+        links: list[tuple[int, Any]] = []
         visits = self._visits_of(outlook.plan.cls)
         for index in chosen:
             node, owner = items[index], owners[index]
@@ -89,7 +90,7 @@ class SharedNodes:
                 if frame is None or self._is_above(node, frame, owner):
                     continue
                 if not outlook.is_positional:
-                    frame.links.append((owner, node))
+                    links.append((owner, node))
                     waits_for.update({} if known is None or known.phase is Phase.DONE else {known: None})
                     continue
                 node = replaced[index] = self._copy(node)
@@ -97,6 +98,7 @@ class SharedNodes:
             own.append(owner)
             places.append(index)
         if frame is not None:
+            frame.links = [*frame.links, *links]
             for other in waits_for:
                 self._is_tied = True
                 other.waiters.append(frame)
