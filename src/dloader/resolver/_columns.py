@@ -17,7 +17,15 @@ from dloader._callers import Call, Many
 from dloader._failure import note
 from dloader._loader import DataLoader
 from dloader._tasks import start_task
-from dloader.resolver._convert import Converter, FailedAt, Writer, converter_of, mapper_of, writer_of
+from dloader.resolver._convert import (
+    Converter,
+    FailedAt,
+    Writer,
+    convert_distinct,
+    converter_of,
+    mapper_of,
+    writer_of,
+)
 from dloader.resolver._frame import Column, Frame, path_of
 from dloader.resolver._graph import Use
 from dloader.resolver._params import Loaders
@@ -70,7 +78,7 @@ class Columns:
         """Load the keys in a field; a loader without keys is not made and needs no parameters."""
         keys = [getattr(node, by) for node in frame.nodes]
         positions: Sequence[int] = range(len(keys))
-        if any(key is None for key in keys):
+        if type(None) in set(map(type, keys)):
             positions = [index for index, key in enumerate(keys) if key is not None]
             keys = [keys[index] for index in positions]
         column = Column(frame, step, positions)
@@ -249,25 +257,27 @@ class Columns:
         plan, step, values = column.frame.plan, column.step, column.values
         if step is not plan.final:
             nodes = column.nodes
-            convert, write = plan.columns.get(step) or _column_of(plan, step)
-            values = self._converted(column, convert, nodes, values)
+            converter, write = plan.columns.get(step) or _column_of(plan, step)
+            failed: FailedAt | None = None
+            try:
+                if converter.is_of_type_alone and step in column.frame.outlook.sharing:
+                    values = convert_distinct(converter.convert, nodes, values)
+                else:
+                    values = converter.convert(nodes, values)
+            except FailedAt as caught:
+                failed = caught
+            if failed is not None:  # not as something that happened while FailedAt was handled
+                raise self._noted(column, failed)
             write(nodes, values)
         self._finished(column, values)
 
-    def _converted(
-        self, column: Column, convert: Converter, nodes: Sequence[Any], values: list[Any]
-    ) -> list[Any]:
-        try:
-            converted = convert(nodes, values)
-        except FailedAt as failed:
-            self.note(failed.error, column, failed.index)
-            error = failed.error
-            given = cast(object, values[failed.index])
-            if isinstance(given, list) and any(map(asyncio.isfuture, cast(list[object], given))):
-                note(error, "the method gave a list of futures: return loader.load_many(keys) instead")
-        else:
-            return converted
-        raise error
+    def _noted(self, column: Column, failed: FailedAt) -> Exception:
+        """Why a value could not be converted, and where it was meant to go."""
+        self.note(failed.error, column, failed.index)
+        given = cast(object, column.values[failed.index])
+        if isinstance(given, list) and any(map(asyncio.isfuture, cast(list[object], given))):
+            note(failed.error, "the method gave a list of futures: return loader.load_many(keys) instead")
+        return failed.error
 
     def note(self, error: BaseException, column: Column, index: int) -> None:
         """Add to an error where in the tree it happened, and with which loader."""

@@ -69,6 +69,16 @@ class Outlook:
         """The steps that may bring nodes with something to do."""
         return frozenset(step for step in self.plan.steps if graph.needs_visit(step.child))
 
+    @cached_property
+    def sharing(self) -> frozenset[Step]:
+        """The steps that make one model of a row, however many nodes are given it: none asks where it stands."""
+        return frozenset(
+            step
+            for step in (*self.plan.steps, *self.plan.posts)
+            if step.child.is_shareable
+            and not any(graph.outlook(cls).is_positional for cls in graph.targets(step.child))
+        )
+
 
 class Graph:
     """Plans and outlooks of classes, compiled once each."""

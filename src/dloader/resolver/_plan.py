@@ -18,6 +18,7 @@ from dloader.resolver._types import (
     functions_of,
     inner_metadata,
     mro_place,
+    nesting,
     type_hints,
 )
 
@@ -71,6 +72,8 @@ class Child:
     classes: tuple[type, ...]
     unknown: bool
     """Whether it may hold classes that its type does not name."""
+    is_shareable: bool = False
+    """Whether it holds nodes, or one list, set or dict of nodes, and nothing else."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,7 +213,9 @@ def _first_line(error: BaseException) -> str:
 
 
 def _child(name: str, declared: FieldType) -> Child:
-    return Child(name, *classes_in(declared.annotation))
+    classes, unknown = classes_in(declared.annotation)
+    is_shareable = bool(classes) and not unknown and nesting(declared.annotation) <= 1
+    return Child(name, classes, unknown, is_shareable)
 
 
 def _may_hold_nodes(child: Child) -> bool:
