@@ -65,7 +65,9 @@ class Columns:
         """Call a step's method for all nodes, or load their keys; return the loaders to dispatch."""
         if step.load is not None:
             return self._load(frame, step, step.load.by)
-        loaders = [self._loaders.get(Use(source, frame.plan.cls, step)) for source in step.loaders]
+        loaders: list[DataLoader[Any, Any]] = []
+        if step.loaders:
+            loaders = [self._loaders.get(Use(source, frame.plan.cls, step)) for source in step.loaders]
         column = Column(frame, step, range(len(frame.nodes)))
         column.values = self._call(column, loaders)
         if PLAIN.issuperset(map(type, column.values)):

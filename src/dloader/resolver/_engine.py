@@ -250,16 +250,16 @@ class Engine:
 
     def _advance(self, frame: Frame) -> None:
         """Everything of a phase is done: go on to the next, or tell those who wait for the frame."""
+        plan = frame.plan
         if frame.phase is Phase.RESOLVING:
+            if frame.outlook.sends or plan.collecting:
+                self._collect(frame)
             frame.phase = Phase.POSTING
-            self._collect(frame)
-            if frame.plan.posts:
-                self._run_posts(frame, frame.plan.posts)
+            if plan.posts and not self._run_posts(frame, plan.posts):
                 return
         if frame.phase is Phase.POSTING:
             frame.phase = Phase.FINISHING
-            if frame.plan.final is not None:
-                self._run_posts(frame, frame.plan.final_steps)
+            if plan.final is not None and not self._run_posts(frame, plan.final_steps):
                 return
         frame.phase = Phase.DONE
         if frame.outlook.sends:
@@ -282,11 +282,13 @@ class Engine:
                 continue
             raise error
 
-    def _run_posts(self, frame: Frame, posts: Sequence[Step]) -> None:
+    def _run_posts(self, frame: Frame, posts: Sequence[Step]) -> bool:
+        """Begin the posts of a phase; return whether all are done."""
         frame.pending = 1 + len(posts)
         for step in posts:
             self._begin_or_hold(frame, step)
-        self._one_less(frame)
+        frame.pending -= 1
+        return not frame.pending
 
     # -- steps -----------------------------------------------------------------------------------------------
 

@@ -52,10 +52,12 @@ class SharedNodes:
         """Note that a frame visits its nodes."""
         kind = frame.plan.cls
         self._frames.append(frame)
-        if kind in self._visits:
-            self._visits[kind].update(dict.fromkeys(map(id, frame.nodes), frame))
-        else:
+        visits = self._visits.get(kind)
+        if visits is None:
             self._alone[kind] = frame
+        else:
+            for node in frame.nodes:
+                visits[id(node)] = frame
         if frame.outlook.is_positional and kind not in self.comes_once:  # a copy costs more than all the rest
             for node in frame.nodes:
                 self._first.setdefault(id(node), copy.copy(node))
