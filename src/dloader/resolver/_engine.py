@@ -131,7 +131,8 @@ class Engine:
     # -- arriving --------------------------------------------------------------------------------------------
 
     def _start_roots(self) -> None:
-        outlooks = [outlook for kind in self._roots.kinds if (outlook := self._outlook_of(kind))]
+        _, _, kinds, _ = self._roots
+        outlooks = [outlook for kind in kinds if (outlook := self._outlook_of(kind))]
         if len(outlooks) == 1:
             self._shared.comes_once = outlooks[0].comes_once
         self._start_found(None, Child("", (), unknown=True), self._roots)
@@ -175,17 +176,17 @@ class Engine:
         owners: Sequence[int],
         replaced: dict[int, Any],
     ) -> None:
-        nodes = items if len(chosen) == len(items) else [items[index] for index in chosen]
-        if self._shared.all_new(outlook.plan.cls, nodes):
-            own = owners if len(chosen) == len(items) else [owners[index] for index in chosen]
-        else:
+        nodes, own = items, owners
+        if len(chosen) < len(items):
+            nodes, own = [items[index] for index in chosen], [owners[index] for index in chosen]
+        if not self._shared.all_new(outlook.plan.cls, nodes):
             nodes, own, chosen = self._shared.sort_out(frame, outlook, chosen, items, owners, replaced)
             if not nodes:
                 return
         new = Frame(outlook, nodes, frame, child.name, own, chosen)
         self._shared.add(new)
         if frame is None:
-            self._start_soon(new)
+            self._ready.append((self._start, new))
             return
         if new.depth > MOST_LEVELS:
             raise EndlessTreeError(
@@ -200,7 +201,7 @@ class Engine:
         elif frame.unexposed and outlook.wants_ancestors:
             frame.after_exposed = [*frame.after_exposed, self._delayed_start(new, frame)]
         else:
-            self._start_soon(new)
+            self._ready.append((self._start, new))
 
     def _delayed_start(self, new: Frame, frame: Frame) -> Callable[[], None]:
         """What starts a frame when its parents have what its methods may read."""
@@ -212,17 +213,14 @@ class Engine:
             kinds.remove(classes)
             if not kinds:
                 self._delayed.pop(frame, None)
-            self._start_soon(new)
+            self._ready.append((self._start, new))
 
         return start
 
     # -- frames ----------------------------------------------------------------------------------------------
 
-    def _start_soon(self, frame: Frame) -> None:
-        """Not within the call: a tree may be deeper than Python's stack."""
-        self._ready.append((self._start, frame))
-
     def _start(self, frame: Frame) -> None:
+        """Begin the steps of a frame. Called by nobody but the queue: a tree may be deeper than Python's stack."""
         if frame.parent is not None and frame.outlook.wants_ancestors:
             contexts = frame.parent.contexts_below()
             frame.contexts = [contexts[owner] for owner in frame.owners]
@@ -302,8 +300,9 @@ class Engine:
                 frame.unexposed -= 1
             if step in frame.outlook.bringing:
                 self._enter(frame, step.child, values, column.positions)
-            for follower in frame.plan.followers.get(name, ()):
-                self._begin_or_hold(frame, follower)
+            if name in frame.plan.followers:
+                for follower in frame.plan.followers[name]:
+                    self._begin_or_hold(frame, follower)
             if frame.after_steps or frame.after_exposed:
                 self._release_delayed(frame)
         self._one_less(frame)

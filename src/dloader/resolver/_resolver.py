@@ -171,7 +171,7 @@ class Resolver:
 
 
 def _root_classes(tree: object, roots: Found) -> list[type]:
-    kinds: dict[type[Any], None] = dict.fromkeys(map(attrgetter("__class__"), roots.items))
+    kinds: dict[type[Any], None] = dict.fromkeys(map(attrgetter("__class__"), roots[0]))
     kinds.pop(type(None), None)
     classes = [kind for kind in kinds if is_node_class(kind)]
     if kinds and not classes:

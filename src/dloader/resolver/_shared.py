@@ -45,8 +45,11 @@ class SharedNodes:
 
     def all_new(self, kind: type, nodes: Sequence[Any]) -> bool:
         """Whether no node of a class was seen before, here or elsewhere."""
+        visits = self._visits_of(kind) if kind in self._alone else self._visits.get(kind, NO_VISITS)
+        if len(nodes) == 1:
+            return id(nodes[0]) not in visits
         ids = set(map(id, nodes))
-        return len(ids) == len(nodes) and self._visits_of(kind).keys().isdisjoint(ids)
+        return len(ids) == len(nodes) and visits.keys().isdisjoint(ids)
 
     def add(self, frame: Frame) -> None:
         """Note that a frame visits its nodes."""

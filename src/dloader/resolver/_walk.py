@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set as AbstractSet
 from itertools import chain
-from typing import Any, NamedTuple, cast
+from typing import Any, TypeAlias, cast
 
 from dloader.resolver._types import is_node_class
 
@@ -16,17 +16,9 @@ LEAVES = frozenset({bool, bytes, float, int, str, type(None)})
 NOTHING_KNOWN: Mapping[type, object | None] = {}
 
 
-class Found(NamedTuple):
-    """What was found by looking into containers."""
-
-    items: Sequence[Any]
-    """All items, in their order."""
-    owners: Sequence[int]
-    """For each item, the owner of the value that it was found in."""
-    kinds: Collection[type]
-    """The classes of the items, in the order in which they first occur."""
-    sets: Sequence[set[Any]]
-    """The sets that were looked into."""
+Found: TypeAlias = tuple[Sequence[Any], Sequence[int], Collection[type], Sequence[set[Any]]]
+"""What was found by looking into containers: all items in their order; for each item, the owner of the value that it
+was found in; the classes of the items, in the order in which they first occur; the sets that were looked into."""
 
 
 def is_container(kind: type[Any]) -> bool:
@@ -65,7 +57,7 @@ def flatten(
         owners = [owner for owner, items in zip(owners, opened, strict=True) for _ in items]
         values = list(chain.from_iterable(opened))
         kinds = dict.fromkeys(map(type, values))
-    return Found(values, owners, kinds, sets)
+    return values, owners, kinds, sets
 
 
 def _items(value: Any) -> Iterable[Any]:
