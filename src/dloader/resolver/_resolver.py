@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from operator import attrgetter
 from types import MethodType
 from typing import Any, Protocol, TypeVar, cast
-from weakref import WeakValueDictionary
+from weakref import WeakSet
 
 from dloader import DataLoader, Instrument, LoaderRegistry, OptionError, PlanError
 from dloader._shorten import shorten
@@ -107,8 +106,8 @@ class Resolver:
         )
         self._instruments = list(instruments)
         self._declared = () if annotation is None else classes_in(annotation)[0]
-        self._accepted: WeakValueDictionary[int, frozenset[type]] = WeakValueDictionary()
-        """Of the outlooks that were checked, what names their classes, by its id; it lives as long as they do."""
+        self._accepted: WeakSet[Outlook] = WeakSet()
+        """The outlooks that were checked; they live as long as their classes."""
 
     @_OnClassToo
     async def resolve(self, tree: T) -> T:
@@ -135,6 +134,8 @@ class Resolver:
             self._params, [use for outlook in outlooks for use in outlook.uses], self._instruments
         )
         self.loader_instance_cache = loaders.instances
+        if all(outlook.is_idle for outlook in outlooks):
+            return tree
 
         def admit(kind: type) -> Outlook | None:
             if not is_node_class(kind):
@@ -150,13 +151,13 @@ class Resolver:
     def _accept(self, *classes: type) -> list[Outlook]:
         """The outlooks of root classes, checked together."""
         outlooks = [graph.refresh(cls) for cls in dict.fromkeys(classes)]
-        new = [outlook for outlook in outlooks if id(outlook.named) not in self._accepted]
+        new = [outlook for outlook in outlooks if outlook not in self._accepted]
         if new:
             problems = dict.fromkeys(problem for outlook in new for problem in self._problems(outlook))
             if problems:
                 graph.forget_mistaken()
                 raise PlanError(list(problems))
-            self._accepted.update((id(outlook.named), outlook.named) for outlook in new)
+            self._accepted.update(new)
         return outlooks
 
     def _problems(self, outlook: Outlook) -> Iterable[str]:
@@ -171,10 +172,9 @@ class Resolver:
 
 
 def _root_classes(tree: object, roots: Found) -> list[type]:
-    kinds: dict[type[Any], None] = dict.fromkeys(map(attrgetter("__class__"), roots[0]))
-    kinds.pop(type(None), None)
+    _, _, kinds, _ = roots
     classes = [kind for kind in kinds if is_node_class(kind)]
-    if kinds and not classes:
+    if not classes and any(kind is not type(None) for kind in kinds):
         raise OptionError(
             f"resolve() takes Pydantic models or dataclasses, or containers of them, not {shorten(tree)}; "
             f"validate raw data first, e.g. [Company.model_validate(row) for row in rows]"
