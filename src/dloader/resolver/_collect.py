@@ -101,8 +101,8 @@ def filled_collectors(frame: Frame, proto: ICollector) -> list[ICollector]:
     Raises:
         FailedAt: A collector refused a value.
     """
-    sent = frame.arrived.get(proto.alias)
-    column = [[] for _ in frame.nodes] if sent is None else sent.by_node()
+    sent = frame.arrived.get(proto.alias) or Sent([], [0] * len(frame.nodes))
+    column = sent.by_node()
     if type(proto) is Collector and not proto.flat:  # a fifth of the time that `add` takes, measured
         return [_with(proto, values) for values in column]
     collectors: list[ICollector] = []

@@ -71,12 +71,16 @@ def converter_of(cls: type, name: str) -> Converter:
     metadata = tuple(mark for mark in declared.metadata if not type(mark).__module__.startswith("dloader."))
     parts = (*metadata, *_decorated_validators(cls, name))
     if declared.annotation is Any and not parts:
-        return Converter(lambda _nodes, values: values, is_of_type_alone=True)
+        return Converter(_as_they_are, is_of_type_alone=True)
     kind: Any = Annotated[(declared.annotation, *parts, UNCACHED)] if parts else declared.annotation
     config = _config_of(cls, f"{cls.__name__}.{name}")
     if any(map(_takes_info, parts)):
         return Converter(_among_others(cls, name, kind, config), is_of_type_alone=False)
     return Converter(_in_bulk(kind, config), is_of_type_alone=True)
+
+
+def _as_they_are(_nodes: Sequence[Any], values: list[Any]) -> list[Any]:
+    return values
 
 
 def _in_bulk(kind: Any, config: ConfigDict) -> Convert:
