@@ -116,9 +116,8 @@ class Engine:
     def _under_way(self) -> list[Source]:
         """What may still bring nodes: steps whose values are awaited, and nodes that wait for their parents."""
         sources = [
-            (column.frame.depth, self._lanes.targets(column.step))
+            (column.frame.depth, column.frame.outlook.bringing.get(column.step, ()))
             for column in self._columns.running
-            if not column.step.is_post
         ]
         sources.extend((frame.depth, classes) for frame, kinds in self._delayed.items() for classes in kinds)
         return sources

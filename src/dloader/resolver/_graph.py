@@ -65,9 +65,13 @@ class Outlook:
         return tuple(child for child in self.plan.children if graph.needs_visit(child))
 
     @cached_property
-    def bringing(self) -> frozenset[Step]:
-        """The steps that may bring nodes with something to do."""
-        return frozenset(step for step in self.plan.steps if graph.needs_visit(step.child))
+    def bringing(self) -> Mapping[Step, tuple[type, ...]]:
+        """The steps that may bring nodes with something to do, and the classes of these as far as types tell."""
+        return {
+            step: tuple(cls for cls in graph.targets(step.child) if not graph.outlook(cls).is_idle)
+            for step in self.plan.steps
+            if graph.needs_visit(step.child)
+        }
 
     @cached_property
     def sharing(self) -> frozenset[Step]:

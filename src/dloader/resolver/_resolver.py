@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from types import MethodType
 from typing import Any, Protocol, TypeVar, cast
-from weakref import WeakSet
+from weakref import ref
 
 from dloader import DataLoader, Instrument, LoaderRegistry, OptionError, PlanError
 from dloader._shorten import shorten
@@ -106,8 +106,8 @@ class Resolver:
         )
         self._instruments = list(instruments)
         self._declared = () if annotation is None else classes_in(annotation)[0]
-        self._accepted: WeakSet[Outlook] = WeakSet()
-        """The outlooks that were checked; they live as long as their classes."""
+        self._accepted: dict[int, ref[Outlook]] = {}
+        """The outlooks that were checked, by their id; they live as long as their classes."""
 
     @_OnClassToo
     async def resolve(self, tree: T) -> T:
@@ -151,14 +151,19 @@ class Resolver:
     def _accept(self, *classes: type) -> list[Outlook]:
         """The outlooks of root classes, checked together."""
         outlooks = [graph.refresh(cls) for cls in dict.fromkeys(classes)]
-        new = [outlook for outlook in outlooks if outlook not in self._accepted]
+        new = [outlook for outlook in outlooks if not self._is_accepted(outlook)]
         if new:
             problems = dict.fromkeys(problem for outlook in new for problem in self._problems(outlook))
             if problems:
                 graph.forget_mistaken()
                 raise PlanError(list(problems))
-            self._accepted.update(new)
+            known = {key: known for key, known in self._accepted.items() if known() is not None}
+            self._accepted = {**known, **{id(outlook): ref(outlook) for outlook in new}}
         return outlooks
+
+    def _is_accepted(self, outlook: Outlook) -> bool:
+        known = self._accepted.get(id(outlook))
+        return known is not None and known() is outlook
 
     def _problems(self, outlook: Outlook) -> Iterable[str]:
         yield from outlook.problems
