@@ -256,13 +256,14 @@ class Columns:
 
     def _write(self, column: Column) -> None:
         """Convert the values of a column and write them into the nodes."""
-        plan, step, values = column.frame.plan, column.step, column.values
+        frame, step, values = column.frame, column.step, column.values
+        plan = frame.plan
         if step is not plan.final:
             nodes = column.nodes
             converter, write = plan.columns.get(step) or _column_of(plan, step)
             failed: FailedAt | None = None
             try:
-                if converter.is_of_type_alone and step in column.frame.outlook.sharing:
+                if step.child.is_shareable and converter.is_of_type_alone and step in frame.outlook.sharing:
                     values = convert_distinct(converter.convert, nodes, values)
                 else:
                     values = converter.convert(nodes, values)

@@ -134,16 +134,13 @@ class Engine:
         outlooks = [outlook for kind in kinds if (outlook := self._outlook_of(kind))]
         if len(outlooks) == 1:
             self._shared.comes_once = outlooks[0].comes_once
-        self._start_found(None, Child("", (), unknown=True), self._roots)
+        self._enter(None, Child("", (), unknown=True), self._roots)
 
-    def _enter(self, frame: Frame, child: Child, values: Sequence[Any], owners: Sequence[int]) -> None:
-        """Find the nodes in the values of a field and start them."""
-        self._start_found(frame, child, flatten(values, owners, self._outlooks))
-
-    def _start_found(self, frame: Frame | None, child: Child, found: Found) -> None:
-        """Start nodes, grouped by class."""
+    def _enter(self, frame: Frame | None, child: Child, found: Found) -> None:
+        """Start the nodes that were found in a field, grouped by class."""
         items, owners, kinds, sets = found
-        self._sets.extend(sets)
+        if sets:
+            self._sets.extend(sets)
         replaced: dict[int, Any] = {}
         for kind in kinds:
             outlook = self._outlook_of(kind)
@@ -231,7 +228,7 @@ class Engine:
             self._begin_or_hold(frame, step)
         for child in frame.outlook.children:
             values = [getattr(node, child.name) for node in frame.nodes]
-            self._enter(frame, child, values, range(len(values)))
+            self._enter(frame, child, flatten(values, range(len(values)), self._outlooks))
         self._one_less(frame)
 
     def _begin_or_hold(self, frame: Frame, step: Step) -> None:
@@ -298,7 +295,7 @@ class Engine:
             if name in frame.plan.exposing:
                 frame.unexposed -= 1
             if step in frame.outlook.bringing:
-                self._enter(frame, step.child, values, column.positions)
+                self._enter(frame, step.child, flatten(values, column.positions, self._outlooks))
             if name in frame.plan.followers:
                 for follower in frame.plan.followers[name]:
                     self._begin_or_hold(frame, follower)

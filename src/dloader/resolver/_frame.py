@@ -111,10 +111,8 @@ class Column:
     @property
     def nodes(self) -> Sequence[Any]:
         """The nodes that the values are for."""
-        nodes = self.frame.nodes
-        return (
-            nodes if len(self.positions) == len(nodes) else [nodes[position] for position in self.positions]
-        )
+        nodes, positions = self.frame.nodes, self.positions
+        return nodes if len(positions) == len(nodes) else [nodes[position] for position in positions]
 
 
 def path_of(frame: Frame, index: int, root: object) -> str:

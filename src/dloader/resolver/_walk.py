@@ -44,9 +44,10 @@ def flatten(
     """
     sets: list[set[Any]] = []
     kinds = dict.fromkeys(map(type, values))
-    for _ in range(MOST_NESTED):
-        containers = {kind for kind in kinds if known.get(kind) is None and is_container(kind)}
-        if not containers:
+    nested = 0
+    while containers := {kind for kind in kinds if known.get(kind) is None and is_container(kind)}:
+        nested += 1
+        if nested > MOST_NESTED:
             break
         if len(kinds) == 1 and list in kinds:
             opened = values
