@@ -263,8 +263,7 @@ class Engine:
 
     def _collect(self, frame: Frame) -> None:
         """Give the nodes' collectors what was sent from below; all that is below is done."""
-        if frame.outlook.sends:
-            frame.arrived = receive(frame)
+        frame.arrived = receive(frame)
         for step, name, proto in frame.plan.collecting:
             try:
                 filled = filled_collectors(frame, proto)
