@@ -68,7 +68,7 @@ class Columns:
         loaders: list[DataLoader[Any, Any]] = []
         if step.loaders:
             loaders = [self._loaders.get(Use(source, frame.plan.cls, step)) for source in step.loaders]
-        column = Column(frame, step, range(len(frame.nodes)))
+        column = Column(frame, step, frame.every)
         column.values = self._call(column, loaders)
         if PLAIN.issuperset(map(type, column.values)):
             self._write(column)
@@ -79,7 +79,7 @@ class Columns:
     def _load(self, frame: Frame, step: Step, by: str) -> list[DataLoader[Any, Any]]:
         """Load the keys in a field; a loader without keys is not made and needs no parameters."""
         keys = [getattr(node, by) for node in frame.nodes]
-        positions: Sequence[int] = range(len(keys))
+        positions: Sequence[int] = frame.every
         if type(None) in set(map(type, keys)):
             positions = [index for index, key in enumerate(keys) if key is not None]
             keys = [keys[index] for index in positions]

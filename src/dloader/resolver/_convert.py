@@ -116,7 +116,7 @@ def convert_distinct(convert: Convert, nodes: Sequence[Any], values: list[Any]) 
     except FailedAt as failed:
         place = list(map(id, values)).index(list(distinct)[failed.index])
         raise FailedAt(place, failed.error) from None
-    found = [converted[id(value)] for value in values]
+    found = list(map(converted.__getitem__, map(id, values)))
     if CONTAINERS.isdisjoint(map(type, converted.values())):
         return found
     return [value.copy() if type(value) in CONTAINERS else value for value in found]

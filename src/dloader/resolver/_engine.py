@@ -228,7 +228,7 @@ class Engine:
             self._begin_or_hold(frame, step)
         for child in frame.outlook.children:
             values = [getattr(node, child.name) for node in frame.nodes]
-            self._enter(frame, child, flatten(values, range(len(values)), self._outlooks))
+            self._enter(frame, child, flatten(values, frame.every, self._outlooks))
         self._one_less(frame)
 
     def _begin_or_hold(self, frame: Frame, step: Step) -> None:
@@ -268,7 +268,7 @@ class Engine:
             try:
                 filled = filled_collectors(frame, proto)
             except FailedAt as failed:
-                self._columns.note(failed.error, Column(frame, step, range(len(frame.nodes))), failed.index)
+                self._columns.note(failed.error, Column(frame, step, frame.every), failed.index)
                 error = failed.error
             else:
                 frame.collectors = {**frame.collectors, (step, name): filled}

@@ -48,6 +48,8 @@ class Frame:
         self.outlook = outlook
         self.plan = plan = outlook.plan
         self.nodes = nodes
+        self.every = range(len(nodes))
+        """The places of all nodes among the nodes."""
         self.parent = parent
         self.field = field
         """The field of the parent's class that holds these nodes."""
@@ -95,24 +97,23 @@ class Sent(NamedTuple):
 class Column:
     """One step at work on the nodes of a frame: its values, some of which are still awaited."""
 
-    __slots__ = ("frame", "left", "positions", "queued", "step", "values")
+    values: Any = ()
+    left = 0
+    """How many batches, tasks and futures are not done."""
+    queued = False
+    """Whether the engine has been told to go on with it."""
 
     def __init__(self, frame: Frame, step: Step, positions: Sequence[int]) -> None:
         self.frame = frame
         self.step = step
         self.positions = positions
         """Which nodes of the frame the values are for."""
-        self.values: Any = ()
-        self.left = 0
-        """How many batches, tasks and futures are not done."""
-        self.queued = False
-        """Whether the engine has been told to go on with it."""
 
     @property
     def nodes(self) -> Sequence[Any]:
         """The nodes that the values are for."""
         nodes, positions = self.frame.nodes, self.positions
-        return nodes if len(positions) == len(nodes) else [nodes[position] for position in positions]
+        return nodes if positions is self.frame.every else [nodes[position] for position in positions]
 
 
 def path_of(frame: Frame, index: int, root: object) -> str:
