@@ -266,6 +266,39 @@ class TestWalking:
 
         run(law)
 
+    def test_a_subclass_defined_between_two_roots_is_known_below_the_second(self, run):
+        """Although the class that holds it was looked at before."""
+
+        class Leaf(BaseModel):
+            id: int = 0
+
+        class Branch(BaseModel):
+            leaf: Leaf
+            seen: bool = False
+
+            def resolve_seen(self):
+                return True
+
+        class First(BaseModel):
+            branch: Branch
+
+        class Second(BaseModel):
+            branch: Branch
+
+        async def law():
+            await Resolver().resolve(First(branch=Branch(leaf=Leaf())))
+
+            class Late(Leaf):
+                late: bool = False
+
+                def resolve_late(self):
+                    return True
+
+            second = await Resolver().resolve(Second(branch=Branch(leaf=Late())))
+            assert second.branch.leaf.late
+
+        run(law)
+
     def test_roots_may_be_mixed(self, run):
         """Of different classes, beside what is no node."""
 

@@ -111,8 +111,14 @@ class Graph:
 
     def refresh(self, cls: type) -> Outlook:
         """The outlook of a root class; classes that were defined since are taken in."""
-        outlook = self.outlook(cls)
-        if outlook.known_subclasses != _count_subclasses(outlook.closure):
+        outlook = self._outlooks.get(cls)
+        if outlook is not None:
+            known = [outlook]
+        else:  # classes below may have been looked at for another root, when there were fewer of them
+            outlook = self.outlook(cls)
+            outlooks = self._outlooks  # a collection may put a new dict in its place at any moment
+            known = [outlooks[kind] for kind in outlook.closure if kind in outlooks]
+        if any(map(_is_outdated, known)):
             self._forget_outlooks()
             outlook = self.outlook(cls)
         return outlook
@@ -238,6 +244,10 @@ def _uses(plans: Iterable[Plan]) -> Iterator[Use]:
     for plan in plans:
         for step in plan.all_steps:
             yield from (Use(source, plan.cls, step) for source in step.loaders)
+
+
+def _is_outdated(outlook: Outlook) -> bool:
+    return outlook.known_subclasses != _count_subclasses(outlook.closure)
 
 
 def _count_subclasses(classes: Iterable[type]) -> int:
