@@ -10,6 +10,7 @@ import asyncio
 import operator
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import repeat
 from typing import Any, TypeGuard, cast
 
 from dloader._batch import Batch, State
@@ -103,9 +104,8 @@ class Columns:
     def _call(self, column: Column, loaders: Sequence[DataLoader[Any, Any]]) -> list[Any]:
         method, nodes = column.step.method, iter(column.frame.nodes)
         assert method is not None
-        call: Callable[..., Any] = method.function
-        if method.loaders or method.takes_context:
-            call = partial(call, **self._constant(method, loaders))
+        constant = self._constant(method, loaders) if method.loaders or method.takes_context else {}
+        call: Callable[..., Any] = partial(method.function, **constant) if constant else method.function
         values: list[Any] = []
         try:
             if method.is_async:
@@ -119,7 +119,11 @@ class Columns:
                 for node, arguments in zip(nodes, self._arguments(column.frame, column.step), strict=True):
                     values.append(call(node, **arguments))
             else:
-                values.extend(map(call, nodes))
+                # By position where possible: a quarter of the time that partial takes.
+                if constant and constant.keys() == set(leading := method.order[: len(constant)]):
+                    values.extend(map(method.function, nodes, *(repeat(constant[name]) for name in leading)))
+                else:
+                    values.extend(map(call, nodes))
         except BaseException as error:
             column.values = values
             self.running.add(column)  # so that what was started is stopped

@@ -27,6 +27,8 @@ __all__ = ("Child", "Method", "Phase", "Plan", "Step", "compile_plan", "hint")
 EXPOSE, COLLECT = "__pydantic_resolve_expose__", "__pydantic_resolve_collect__"
 """Class-level markers of pydantic-resolve, read so that its models move over unchanged."""
 
+POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
 
 class Phase(IntEnum):
     """Where nodes stand, and when a step is taken."""
@@ -52,6 +54,8 @@ class Method:
     """Which of ``context``, ``parent`` and ``ancestor_context`` it takes."""
     may_take_context: bool = False
     """Whether ``context`` has a default, for resolvers without one."""
+    order: tuple[str, ...] = ()
+    """The parameters that may be given by position, without ``self``."""
 
     @cached_property
     def takes_context(self) -> bool:
@@ -269,7 +273,8 @@ def _compile_method(plan: Plan, name: str, function: Callable[..., Any], is_post
     collectors: list[tuple[str, ICollector]] = []
     special: set[str] = set()
     may_take_context = False
-    for parameter in list(inspect.signature(function).parameters.values())[1:]:
+    parameters = list(inspect.signature(function).parameters.values())[1:]
+    for parameter in parameters:
         annotation = hints.get(parameter.name)
         depends = _depends_of(parameter, annotation)
         if depends is not None:
@@ -302,6 +307,7 @@ def _compile_method(plan: Plan, name: str, function: Callable[..., Any], is_post
         tuple(collectors),
         frozenset(special),
         may_take_context,
+        tuple(parameter.name for parameter in parameters if parameter.kind in POSITIONAL),
     )
 
 
