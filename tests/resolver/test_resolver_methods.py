@@ -489,7 +489,10 @@ class TestArguments:
         async def law():
             return await Resolver(context={"plus": 1}).resolve([Node(id=1), Node(id=2)])
 
-        assert [(node.a, node.b, node.c) for node in run(law)] == [(1, [-1, -6], [-3, -1]), (2, [-2, -6], [3, 1])]
+        assert [(node.a, node.b, node.c) for node in run(law)] == [
+            (1, [-1, -6], [-3, -1]),
+            (2, [-2, -6], [3, 1]),
+        ]
 
     def test_parent_is_the_node_above_with_its_fields_resolved(self, run):
         """However slow its other fields are, and through any containers."""

@@ -118,12 +118,11 @@ class Columns:
             elif method.per_node:
                 for node, arguments in zip(nodes, self._arguments(column.frame, column.step), strict=True):
                     values.append(call(node, **arguments))
+            # By position where possible: a quarter of the time that partial takes.
+            elif constant and constant.keys() == set(leading := method.order[: len(constant)]):
+                values.extend(map(method.function, nodes, *(repeat(constant[name]) for name in leading)))
             else:
-                # By position where possible: a quarter of the time that partial takes.
-                if constant and constant.keys() == set(leading := method.order[: len(constant)]):
-                    values.extend(map(method.function, nodes, *(repeat(constant[name]) for name in leading)))
-                else:
-                    values.extend(map(call, nodes))
+                values.extend(map(call, nodes))
         except BaseException as error:
             column.values = values
             self.running.add(column)  # so that what was started is stopped

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from dloader.resolver._plan import Child, Phase, Plan, Step, compile_plan
+from dloader.resolver._compile import compile_plan
+from dloader.resolver._plan import Child, Phase, Plan, Step
 from dloader.resolver._types import is_node_class, subclasses
 
 __all__ = ("Graph", "Outlook", "Use", "graph")
