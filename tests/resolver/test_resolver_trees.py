@@ -667,6 +667,41 @@ class TestSharing:
 
         run(law)
 
+    @pytest.mark.parametrize("many_roots", [False, True])
+    def test_a_further_place_gets_the_node_as_it_first_arrived(self, run, many_roots):
+        """Not as it has become where it was filled first, be both places below one root or below two."""
+
+        class Asking(BaseModel):
+            log: list[str] = []
+
+            def resolve_log(self, parent):
+                return [*self.log, parent.name]
+
+        class Middle(BaseModel):
+            name: str = "middle"
+            inner: Asking
+
+        class Near(BaseModel):
+            name: str = "near"
+            asking: Asking
+
+        class Far(BaseModel):
+            middle: Middle
+
+        class Both(BaseModel):
+            near: Near
+            far: Far
+
+        async def law():
+            shared = Asking()
+            near, far = Near(asking=shared), Far(middle=Middle(inner=shared))
+            await Resolver().resolve([near, far] if many_roots else Both(near=near, far=far))
+            assert near.asking is shared
+            assert near.asking.log == ["near"]
+            assert far.middle.inner.log == ["middle"]
+
+        run(law)
+
     def test_what_a_loader_gives_to_many_is_right_for_each(self, run):
         """One model instance from the cache, below two thousand parents."""
 

@@ -25,7 +25,7 @@ def is_container(kind: type[Any]) -> bool:
     """Whether values of a class are looked into: sequences, sets, and mappings for their values."""
     if kind is list:
         return True
-    if kind in LEAVES:  # a twentieth of the time of asking abstract classes
+    if kind in LEAVES:  # a fourteenth of the time of asking abstract classes
         return False
     if issubclass(kind, (str, bytes, bytearray, memoryview, range)) or is_node_class(kind):
         return False
