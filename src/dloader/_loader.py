@@ -217,7 +217,7 @@ class DataLoader(Generic[K, V]):
 
     # -- loading ---------------------------------------------------------------------------------------------
 
-    def load(self, key: K) -> asyncio.Future[V]:
+    def load(self, key: K) -> asyncio.Future[V]:  # noqa: C901, PLR0911 - see the comment below
         """Ask for one key.
 
         Args:

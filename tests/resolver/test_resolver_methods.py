@@ -466,6 +466,34 @@ class TestArguments:
         assert all(value is context for value in seen)
         assert len(seen) == 3
 
+    def test_loaders_and_context_come_under_any_name_and_in_any_place(self, run):
+        """Among parameters with defaults, by position or by keyword only."""
+        one, two = Source(lambda key: key), Source(lambda key: -key)
+
+        class Node(BaseModel):
+            id: int
+            a: int = 0
+            b: list[int] = []
+            c: list[int] = []
+
+            def resolve_a(self, first=LoaderDepend(one), context=None):
+                assert context == {"plus": 1}
+                return first.load(self.id)
+
+            def resolve_b(self, plus=5, *, other=LoaderDepend(two), context):
+                return other.load_many([self.id, plus + context["plus"]])
+
+            def resolve_c(self, context, x=LoaderDepend(two), y=LoaderDepend(one), z=3):
+                return (x if self.id == 1 else y).load_many([z, context["plus"]])
+
+        async def law():
+            return await Resolver(context={"plus": 1}).resolve([Node(id=1), Node(id=2)])
+
+        assert [(node.a, node.b, node.c) for node in run(law)] == [
+            (1, [-1, -6], [-3, -1]),
+            (2, [-2, -6], [3, 1]),
+        ]
+
     def test_parent_is_the_node_above_with_its_fields_resolved(self, run):
         """However slow its other fields are, and through any containers."""
         source, slowly = Source(str), Source(str, turns=20)

@@ -266,6 +266,39 @@ class TestWalking:
 
         run(law)
 
+    def test_a_subclass_defined_between_two_roots_is_known_below_the_second(self, run):
+        """Although the class that holds it was looked at before."""
+
+        class Leaf(BaseModel):
+            id: int = 0
+
+        class Branch(BaseModel):
+            leaf: Leaf
+            seen: bool = False
+
+            def resolve_seen(self):
+                return True
+
+        class First(BaseModel):
+            branch: Branch
+
+        class Second(BaseModel):
+            branch: Branch
+
+        async def law():
+            await Resolver().resolve(First(branch=Branch(leaf=Leaf())))
+
+            class Late(Leaf):
+                late: bool = False
+
+                def resolve_late(self):
+                    return True
+
+            second = await Resolver().resolve(Second(branch=Branch(leaf=Late())))
+            assert second.branch.leaf.late
+
+        run(law)
+
     def test_roots_may_be_mixed(self, run):
         """Of different classes, beside what is no node."""
 
@@ -631,6 +664,41 @@ class TestSharing:
                 assert len({id(place) for place in places}) == len(places)
             assert tree[0].pair[1] == 5
             assert tree[0].by_key["y"] == []
+
+        run(law)
+
+    @pytest.mark.parametrize("many_roots", [False, True])
+    def test_a_further_place_gets_the_node_as_it_first_arrived(self, run, many_roots):
+        """Not as it has become where it was filled first, be both places below one root or below two."""
+
+        class Asking(BaseModel):
+            log: list[str] = []
+
+            def resolve_log(self, parent):
+                return [*self.log, parent.name]
+
+        class Middle(BaseModel):
+            name: str = "middle"
+            inner: Asking
+
+        class Near(BaseModel):
+            name: str = "near"
+            asking: Asking
+
+        class Far(BaseModel):
+            middle: Middle
+
+        class Both(BaseModel):
+            near: Near
+            far: Far
+
+        async def law():
+            shared = Asking()
+            near, far = Near(asking=shared), Far(middle=Middle(inner=shared))
+            await Resolver().resolve([near, far] if many_roots else Both(near=near, far=far))
+            assert near.asking is shared
+            assert near.asking.log == ["near"]
+            assert far.middle.inner.log == ["middle"]
 
         run(law)
 

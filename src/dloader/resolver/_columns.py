@@ -11,7 +11,7 @@ import operator
 from asyncio import Future
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import chain
+from itertools import chain, repeat
 from typing import Any, TypeGuard, cast
 
 from dloader._batch import Batch, State
@@ -19,13 +19,24 @@ from dloader._callers import Many, futures_of
 from dloader._failure import note
 from dloader._loader import DataLoader, ask_many, batches_of
 from dloader._tasks import starter
-from dloader.resolver._convert import FailedAt, converter_of, mapper_of, writer_of
+from dloader.resolver._convert import (
+    Converter,
+    FailedAt,
+    Writer,
+    convert_distinct,
+    converter_of,
+    mapper_of,
+    writer_of,
+)
 from dloader.resolver._frame import Column, Frame, path_of
 from dloader.resolver._graph import Use
 from dloader.resolver._params import Loaders
-from dloader.resolver._plan import Plan, Step
+from dloader.resolver._plan import Method, Plan, Step
 
 __all__ = ("Columns",)
+
+PLAIN = frozenset({bool, dict, float, int, list, str, type(None)})
+"""Classes whose instances nobody needs to await."""
 
 
 class Columns:
@@ -55,17 +66,22 @@ class Columns:
         """Call a step's method for all nodes, or load their keys; return the loaders to dispatch."""
         if step.load is not None:
             return self._load(frame, step, step.load.by)
-        loaders = [self._loaders.get(Use(source, frame.plan.cls, step)) for source in step.loaders]
-        column = Column(frame, step, range(len(frame.nodes)))
+        loaders: list[DataLoader[Any, Any]] = []
+        if step.loaders:
+            loaders = [self._loaders.get(Use(source, frame.plan.cls, step)) for source in step.loaders]
+        column = Column(frame, step, frame.every)
         column.values = self._call(column, loaders)
-        self._receive(column)
+        if PLAIN.issuperset(map(type, column.values)):
+            self._write(column)
+        else:
+            self._receive(column)
         return loaders
 
     def _load(self, frame: Frame, step: Step, by: str) -> list[DataLoader[Any, Any]]:
         """Load the keys in a field; a loader without keys is not made and needs no parameters."""
         keys = [getattr(node, by) for node in frame.nodes]
-        positions: Sequence[int] = range(len(keys))
-        if any(key is None for key in keys):
+        positions: Sequence[int] = frame.every
+        if type(None) in set(map(type, keys)):
             positions = [index for index, key in enumerate(keys) if key is not None]
             keys = [keys[index] for index in positions]
         column = Column(frame, step, positions)
@@ -88,9 +104,7 @@ class Columns:
     def _call(self, column: Column, loaders: Sequence[DataLoader[Any, Any]]) -> list[Any]:
         method, nodes = column.step.method, iter(column.frame.nodes)
         assert method is not None
-        constant: dict[str, Any] = dict(zip((name for name, _ in method.loaders), loaders, strict=True))
-        if "context" in method.special or (method.may_take_context and self._context is not None):
-            constant["context"] = self._context
+        constant = self._constant(method, loaders) if method.loaders or method.takes_context else {}
         call: Callable[..., Any] = partial(method.function, **constant) if constant else method.function
         values: list[Any] = []
         try:
@@ -108,6 +122,9 @@ class Columns:
             elif method.per_node:
                 for node, arguments in zip(nodes, self._arguments(column.frame, column.step), strict=True):
                     values.append(call(node, **arguments))
+            # By position where possible: a quarter of the time that partial takes.
+            elif constant and constant.keys() == set(leading := method.order[: len(constant)]):
+                values.extend(map(method.function, nodes, *(repeat(constant[name]) for name in leading)))
             else:
                 values.extend(map(call, nodes))
         except BaseException as error:
@@ -116,6 +133,15 @@ class Columns:
             self.note(error, column, len(column.frame.nodes) - operator.length_hint(nodes) - 1)
             raise
         return values
+
+    def _constant(self, method: Method, loaders: Sequence[DataLoader[Any, Any]]) -> dict[str, Any]:
+        """The arguments that are the same for all nodes."""
+        constant: dict[str, Any] = {
+            name: loader for (name, _), loader in zip(method.loaders, loaders, strict=True)
+        }
+        if method.takes_context and ("context" in method.special or self._context is not None):
+            constant["context"] = self._context
+        return constant
 
     def _arguments(self, frame: Frame, step: Step) -> list[dict[str, Any]]:
         """The arguments that differ from node to node."""
@@ -132,7 +158,7 @@ class Columns:
             for argument, context in zip(arguments, frame.contexts or arguments, strict=True):
                 argument["ancestor_context"] = context if frame.contexts else {}
         for name, _ in method.collectors:
-            for argument, collector in zip(arguments, frame.collectors[method.name, name], strict=True):
+            for argument, collector in zip(arguments, frame.collectors[step, name], strict=True):
                 argument[name] = collector
         return arguments
 
@@ -233,7 +259,7 @@ class Columns:
             try:
                 future.result()
             except BaseException as error:
-                self.note(error, column, column.values.index(future))
+                self.note(error, column, next(i for i, value in enumerate(column.values) if value is future))
                 self.failure = error
                 self._queue(_nothing, column)
         elif not column.left:
@@ -271,25 +297,31 @@ class Columns:
 
     def _write(self, column: Column) -> None:
         """Convert the values of a column and write them into the nodes."""
-        plan, step, values = column.frame.plan, column.step, column.values
+        frame, step, values = column.frame, column.step, column.values
+        plan = frame.plan
         if step is not plan.final:
             nodes = column.nodes
-            values = self._converted(column, nodes, values)
-            _column_of(plan, step)[1](nodes, values)
+            converter, write = plan.columns.get(step) or _column_of(plan, step)
+            failed: FailedAt | None = None
+            try:
+                if step.child.is_shareable and converter.is_of_type_alone and step in frame.outlook.sharing:
+                    values = convert_distinct(converter.convert, nodes, values)
+                else:
+                    values = converter.convert(nodes, values)
+            except FailedAt as caught:
+                failed = caught
+            if failed is not None:  # not as something that happened while FailedAt was handled
+                raise self._noted(column, failed)
+            write(nodes, values)
         self._finished(column, values)
 
-    def _converted(self, column: Column, nodes: Sequence[Any], values: list[Any]) -> list[Any]:
-        try:
-            converted: list[Any] = _column_of(column.frame.plan, column.step)[0](nodes, values)
-        except FailedAt as failed:
-            self.note(failed.error, column, failed.index)
-            error = failed.error
-            given = cast(object, values[failed.index])
-            if isinstance(given, list) and any(map(asyncio.isfuture, cast(list[object], given))):
-                note(error, "the method gave a list of futures: return loader.load_many(keys) instead")
-        else:
-            return converted
-        raise error
+    def _noted(self, column: Column, failed: FailedAt) -> Exception:
+        """Why a value could not be converted, and where it was meant to go."""
+        self.note(failed.error, column, failed.index)
+        given = cast(object, column.values[failed.index])
+        if isinstance(given, list) and any(map(asyncio.isfuture, cast(list[object], given))):
+            note(failed.error, "the method gave a list of futures: return loader.load_many(keys) instead")
+        return failed.error
 
     def note(self, error: BaseException, column: Column, index: int) -> None:
         """Add to an error where in the tree it happened, and with which loader."""
@@ -392,11 +424,9 @@ def _nothing(_column: Column) -> None:
     """Only wakes the engine up."""
 
 
-def _column_of(plan: Plan, step: Step) -> Any:
+def _column_of(plan: Plan, step: Step) -> tuple[Converter, Writer]:
     """How the values of a step are converted and written; made once."""
-    column = plan.columns.get(step)
-    if column is None:
-        name, rule = step.child.name, step.method and step.method.mapper
-        converter = converter_of(plan.cls, name) if rule is None else mapper_of(rule)
-        plan.columns[step] = column = (converter, writer_of(plan.cls, name))
+    name, rule = step.child.name, step.method and step.method.mapper
+    converter = converter_of(plan.cls, name) if rule is None else mapper_of(rule)
+    plan.columns[step] = column = (converter, writer_of(plan.cls, name))
     return column

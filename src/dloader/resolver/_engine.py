@@ -21,12 +21,12 @@ from dloader.resolver._collect import filled_collectors, receive, send
 from dloader.resolver._columns import Columns
 from dloader.resolver._convert import FailedAt
 from dloader.resolver._frame import Column, Frame
-from dloader.resolver._graph import Outlook, graph
+from dloader.resolver._graph import Outlook
 from dloader.resolver._lanes import Lanes, Source
 from dloader.resolver._params import Loaders
 from dloader.resolver._plan import Child, Phase, Step
 from dloader.resolver._shared import SharedNodes
-from dloader.resolver._walk import flatten
+from dloader.resolver._walk import Found, flatten
 
 __all__ = ("Engine",)
 
@@ -42,11 +42,12 @@ class Engine:
     def __init__(
         self,
         root: object,
+        roots: Found,
         loaders: Loaders,
         context: Mapping[str, Any] | None,
         admit: Callable[[type], Outlook | None],
     ) -> None:
-        self._root = root
+        self._roots = roots
         self._admit = admit
         self._columns = Columns(root, loaders, context, self._queue, self._finished)
         self._loop = asyncio.get_running_loop()
@@ -61,7 +62,7 @@ class Engine:
     async def run(self) -> None:
         """Fill the tree; on the first failure or cancellation stop everything that was started for it."""
         try:
-            self._enter(None, Child("", (), unknown=True), [self._root], [0])
+            self._start_roots()
             await self._work()
             await self._columns.end()
             for mutable in self._sets:  # filling its members may have changed their hashes
@@ -115,9 +116,8 @@ class Engine:
     def _under_way(self) -> list[Source]:
         """What may still bring nodes: steps whose values are awaited, and nodes that wait for their parents."""
         sources = [
-            (column.frame.depth, self._lanes.targets(column.step))
+            (column.frame.depth, column.frame.outlook.bringing.get(column.step, ()))
             for column in self._columns.running
-            if not column.step.is_post
         ]
         sources.extend((frame.depth, classes) for frame, kinds in self._delayed.items() for classes in kinds)
         return sources
@@ -129,16 +129,26 @@ class Engine:
 
     # -- arriving --------------------------------------------------------------------------------------------
 
-    def _enter(self, frame: Frame | None, child: Child, values: Sequence[Any], owners: Sequence[int]) -> None:
-        """Find the nodes in the values of a field and start them, grouped by class."""
-        items, owners, sets = flatten(values, owners)
-        self._sets.extend(sets)
+    def _start_roots(self) -> None:
+        _, _, kinds, _ = self._roots
+        outlooks = [outlook for kind in kinds if (outlook := self._outlook_of(kind))]
+        if len(outlooks) == 1:
+            self._shared.comes_once = outlooks[0].comes_once
+        self._enter(None, Child("", (), unknown=True), self._roots)
+
+    def _enter(self, frame: Frame | None, child: Child, found: Found) -> None:
+        """Start the nodes that were found in a field, grouped by class."""
+        items, owners, kinds, sets = found
+        if sets:
+            self._sets.extend(sets)
         replaced: dict[int, Any] = {}
-        for kind in dict.fromkeys(map(type, items)):
+        for kind in kinds:
             outlook = self._outlook_of(kind)
             if outlook is None:
                 continue
-            chosen = [index for index, item in enumerate(items) if type(item) is kind]
+            chosen: Sequence[int] = range(len(items))
+            if len(kinds) > 1:
+                chosen = [index for index in chosen if type(items[index]) is kind]
             self._arrive(frame, child, outlook, chosen, items, owners, replaced)
         if replaced and frame is not None:
             self._shared.put_back(frame, child.name, owners, items, replaced)
@@ -162,17 +172,17 @@ class Engine:
         owners: Sequence[int],
         replaced: dict[int, Any],
     ) -> None:
-        nodes = items if len(chosen) == len(items) else [items[index] for index in chosen]
-        if self._shared.all_new(nodes):
-            own = owners if len(chosen) == len(items) else [owners[index] for index in chosen]
-        else:
+        nodes, own = items, owners
+        if len(chosen) < len(items):
+            nodes, own = [items[index] for index in chosen], [owners[index] for index in chosen]
+        if not self._shared.all_new(outlook.plan.cls, nodes):
             nodes, own, chosen = self._shared.sort_out(frame, outlook, chosen, items, owners, replaced)
             if not nodes:
                 return
         new = Frame(outlook, nodes, frame, child.name, own, chosen)
         self._shared.add(new)
         if frame is None:
-            self._start_soon(new)
+            self._ready.append((self._start, new))
             return
         if new.depth > MOST_LEVELS:
             raise EndlessTreeError(
@@ -183,14 +193,14 @@ class Engine:
         frame.below.append(new)
         new.waiters.append(frame)
         if frame.steps_left and outlook.plan.wants("parent"):
-            self._delay(new, frame, frame.after_steps)
+            frame.after_steps = [*frame.after_steps, self._delayed_start(new, frame)]
         elif frame.unexposed and outlook.wants_ancestors:
-            self._delay(new, frame, frame.after_exposed)
+            frame.after_exposed = [*frame.after_exposed, self._delayed_start(new, frame)]
         else:
-            self._start_soon(new)
+            self._ready.append((self._start, new))
 
-    def _delay(self, new: Frame, frame: Frame, until: list[Callable[[], None]]) -> None:
-        """Start a frame when its parents have what its methods may read."""
+    def _delayed_start(self, new: Frame, frame: Frame) -> Callable[[], None]:
+        """What starts a frame when its parents have what its methods may read."""
         kinds = self._delayed.setdefault(frame, [])
         classes = (new.plan.cls,)
         kinds.append(classes)
@@ -199,30 +209,26 @@ class Engine:
             kinds.remove(classes)
             if not kinds:
                 self._delayed.pop(frame, None)
-            self._start_soon(new)
+            self._ready.append((self._start, new))
 
-        until.append(start)
+        return start
 
     # -- frames ----------------------------------------------------------------------------------------------
 
-    def _start_soon(self, frame: Frame) -> None:
-        """Not within the call: a tree may be deeper than Python's stack."""
-        self._ready.append((self._start, frame))
-
     def _start(self, frame: Frame) -> None:
+        """Begin the steps of a frame. Called by nobody but the queue: a tree may be deeper than Python's stack."""
         if frame.parent is not None and frame.outlook.wants_ancestors:
             contexts = frame.parent.contexts_below()
             frame.contexts = [contexts[owner] for owner in frame.owners]
-        self._lanes.watch(frame)
         plan = frame.plan
+        if plan.lanes_of_posts:
+            self._lanes.watch(frame)
         frame.pending += len(plan.steps)
-        for step in plan.steps:
-            if step.after is None:
-                self._begin_or_hold(frame, step)
-        for child in plan.children:
-            if graph.needs_visit(child):
-                values = [getattr(node, child.name) for node in frame.nodes]
-                self._enter(frame, child, values, range(len(values)))
+        for step in plan.first_steps:
+            self._begin_or_hold(frame, step)
+        for child in frame.outlook.children:
+            values = [getattr(node, child.name) for node in frame.nodes]
+            self._enter(frame, child, flatten(values, frame.every, self._outlooks))
         self._one_less(frame)
 
     def _begin_or_hold(self, frame: Frame, step: Step) -> None:
@@ -238,42 +244,44 @@ class Engine:
 
     def _advance(self, frame: Frame) -> None:
         """Everything of a phase is done: go on to the next, or tell those who wait for the frame."""
-        frame.phase = Phase(frame.phase + 1)
         plan = frame.plan
+        if frame.phase is Phase.RESOLVING:
+            if frame.outlook.sends or plan.collecting:
+                self._collect(frame)
+            frame.phase = Phase.POSTING
+            if plan.posts and not self._run_posts(frame, plan.posts):
+                return
         if frame.phase is Phase.POSTING:
-            self._collect(frame)
-            self._run_posts(frame, plan.posts)
-        elif frame.phase is Phase.FINISHING:
-            self._run_posts(frame, plan.final_steps)
-        else:
-            if frame.outlook.sends:
-                send(frame)
-            for waiter in frame.waiters:
-                self._one_less(waiter)
+            frame.phase = Phase.FINISHING
+            if plan.final is not None and not self._run_posts(frame, plan.final_steps):
+                return
+        frame.phase = Phase.DONE
+        if frame.outlook.sends:
+            send(frame)
+        for waiter in frame.waiters:
+            self._one_less(waiter)
 
     def _collect(self, frame: Frame) -> None:
         """Give the nodes' collectors what was sent from below; all that is below is done."""
-        if frame.outlook.sends:
-            frame.arrived = receive(frame)
-        for step in (*frame.plan.posts, *frame.plan.final_steps):
-            assert step.method is not None
-            for name, proto in step.method.collectors:
-                try:
-                    frame.collectors[step.method.name, name] = filled_collectors(frame, proto)
-                except FailedAt as failed:
-                    self._columns.note(
-                        failed.error, Column(frame, step, range(len(frame.nodes))), failed.index
-                    )
-                    error = failed.error
-                else:
-                    continue
-                raise error
+        frame.arrived = receive(frame)
+        for step, name, proto in frame.plan.collecting:
+            try:
+                filled = filled_collectors(frame, proto)
+            except FailedAt as failed:
+                self._columns.note(failed.error, Column(frame, step, frame.every), failed.index)
+                error = failed.error
+            else:
+                frame.collectors = {**frame.collectors, (step, name): filled}
+                continue
+            raise error
 
-    def _run_posts(self, frame: Frame, posts: Sequence[Step]) -> None:
+    def _run_posts(self, frame: Frame, posts: Sequence[Step]) -> bool:
+        """Begin the posts of a phase; return whether all are done."""
         frame.pending = 1 + len(posts)
         for step in posts:
             self._begin_or_hold(frame, step)
-        self._one_less(frame)
+        frame.pending -= 1
+        return not frame.pending
 
     # -- steps -----------------------------------------------------------------------------------------------
 
@@ -281,18 +289,24 @@ class Engine:
         """A step has been taken: start the nodes among its values, and what waited for it."""
         frame, step = column.frame, column.step
         if not step.is_post:
+            name = step.child.name
             frame.steps_left -= 1
-            if frame.unexposed and any(name == step.child.name for name, _ in frame.plan.exposes):
+            if name in frame.plan.exposing:
                 frame.unexposed -= 1
-            if graph.needs_visit(step.child):
-                self._enter(frame, step.child, values, column.positions)
-            for follower in frame.plan.steps:
-                if follower.after == step.child.name:
+            if step in frame.outlook.bringing:
+                self._enter(frame, step.child, flatten(values, column.positions, self._outlooks))
+            if name in frame.plan.followers:
+                for follower in frame.plan.followers[name]:
                     self._begin_or_hold(frame, follower)
-            self._release_delayed(frame)
+            if frame.after_steps or frame.after_exposed:
+                self._release_delayed(frame)
         self._one_less(frame)
 
     def _release_delayed(self, frame: Frame) -> None:
-        for until, delayed in ((frame.unexposed, frame.after_exposed), (frame.steps_left, frame.after_steps)):
-            while delayed and not until:
-                delayed.pop(0)()
+        ready: list[Callable[[], None]] = []
+        if not frame.unexposed:
+            ready, frame.after_exposed = [*frame.after_exposed], ()
+        if not frame.steps_left:
+            ready, frame.after_steps = [*ready, *frame.after_steps], ()
+        for start in ready:
+            start()

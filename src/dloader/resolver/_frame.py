@@ -2,43 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 from dloader.resolver._graph import Outlook
 from dloader.resolver._markers import ICollector
-from dloader.resolver._plan import Phase, Plan, Step
+from dloader.resolver._plan import Phase, Step
 from dloader.resolver._walk import locate
 
-__all__ = ("Column", "Frame", "path_of")
+__all__ = ("Column", "Frame", "Sent", "path_of")
 
 
 class Frame:
     """Nodes of one class, at one depth, from one field of one parent frame; lives as long as the resolve."""
 
-    __slots__ = (
-        "after_exposed",
-        "after_steps",
-        "arrived",
-        "below",
-        "collectors",
-        "contexts",
-        "depth",
-        "exposed",
-        "field",
-        "links",
-        "nodes",
-        "outlook",
-        "owners",
-        "parent",
-        "pending",
-        "phase",
-        "places",
-        "sent",
-        "steps_left",
-        "unexposed",
-        "waiters",
-    )
+    # What few frames need has its first value here: a frame of one node costs what its making costs.
+    phase = Phase.RESOLVING
+    pending = 1
+    """What must be done before the next phase: steps, frames below, shared nodes elsewhere; 1 while starting."""
+    after_steps: Sequence[Callable[[], None]] = ()
+    """What is to be done when all steps are taken."""
+    after_exposed: Sequence[Callable[[], None]] = ()
+    links: Sequence[tuple[int, Any]] = ()
+    """Nodes of other frames that are held here too, and the index of the node that holds them."""
+    contexts: Sequence[Mapping[str, Any]] = ()
+    """``ancestor_context`` of each node, if the class or one below takes it."""
+    exposed: Sequence[Mapping[str, Any]] | None = None
+    collectors: Mapping[tuple[Step, str], list[ICollector]] = {}
+    """By post and parameter: for each node, a collector of its own."""
+    arrived: Mapping[str, Sent] = {}
+    """What was sent from below, by name."""
+    sent: Mapping[str, Sent] = {}
+    """What is sent up once the frame is done."""
 
     def __init__(
         self,
@@ -50,7 +46,10 @@ class Frame:
         places: Sequence[int] = (),
     ) -> None:
         self.outlook = outlook
+        self.plan = plan = outlook.plan
         self.nodes = nodes
+        self.every = range(len(nodes))
+        """The places of all nodes among the nodes."""
         self.parent = parent
         self.field = field
         """The field of the parent's class that holds these nodes."""
@@ -59,34 +58,12 @@ class Frame:
         self.places = places
         """For each node, its place among all that the field holds, whatever class it has."""
         self.depth: int = 0 if parent is None else parent.depth + 1
-        self.phase = Phase.RESOLVING
-        self.pending = 1
-        """What must be done before the next phase: steps, frames below, shared nodes elsewhere; 1 while starting."""
-        self.steps_left = len(outlook.plan.steps)
-        exposed = {name for name, _ in outlook.plan.exposes}
-        self.unexposed = sum(step.child.name in exposed for step in outlook.plan.steps)
+        self.steps_left = len(plan.steps)
+        self.unexposed = len(plan.exposing)
         """How many steps still have to fill a field that nodes below will see."""
-        self.after_steps: list[Callable[[], None]] = []
-        self.after_exposed: list[Callable[[], None]] = []
         self.waiters: list[Frame] = []
         """Frames that hold nodes of this one: the parent, and others if nodes are shared."""
-        self.links: list[tuple[int, Any]] = []
-        """Nodes of other frames that are held here too, and the index of the node that holds them."""
         self.below: list[Frame] = []
-        self.contexts: Sequence[Mapping[str, Any]] = ()
-        """``ancestor_context`` of each node, if the class or one below takes it."""
-        self.exposed: Sequence[Mapping[str, Any]] | None = None
-        self.collectors: dict[tuple[str, str], list[ICollector]] = {}
-        """By method and parameter: for each node, a collector of its own."""
-        self.arrived: Mapping[str, list[list[Any]]] = {}
-        """What was sent from below, by name: for each node, the values."""
-        self.sent: Mapping[str, list[list[Any]]] = {}
-        """What is sent up once the frame is done."""
-
-    @property
-    def plan(self) -> Plan:
-        """The plan of the nodes' class."""
-        return self.outlook.plan
 
     def contexts_below(self) -> Sequence[Mapping[str, Any]]:
         """``ancestor_context`` for the children of each node: what is exposed above, and by the node itself."""
@@ -103,29 +80,40 @@ class Frame:
         return self.exposed
 
 
+class Sent(NamedTuple):
+    """What the nodes of a frame send to one name."""
+
+    values: list[Any]
+    """Of all nodes, one node after the other."""
+    ends: Sequence[int]
+    """For each node, where its values end and those of the next one begin."""
+
+    def by_node(self) -> Iterator[list[Any]]:
+        """The values of each node."""
+        values, ends = self
+        return (values[start:end] for start, end in pairwise((0, *ends)))
+
+
 class Column:
     """One step at work on the nodes of a frame: its values, some of which are still awaited."""
 
-    __slots__ = ("frame", "left", "positions", "queued", "step", "values")
+    values: Any = ()
+    left = 0
+    """How many batches, tasks and futures are not done."""
+    queued = False
+    """Whether the engine has been told to go on with it."""
 
     def __init__(self, frame: Frame, step: Step, positions: Sequence[int]) -> None:
         self.frame = frame
         self.step = step
         self.positions = positions
         """Which nodes of the frame the values are for."""
-        self.values: Any = ()
-        self.left = 0
-        """How many batches, tasks and futures are not done."""
-        self.queued = False
-        """Whether the engine has been told to go on with it."""
 
     @property
     def nodes(self) -> Sequence[Any]:
         """The nodes that the values are for."""
-        nodes = self.frame.nodes
-        return (
-            nodes if len(self.positions) == len(nodes) else [nodes[position] for position in self.positions]
-        )
+        nodes, positions = self.frame.nodes, self.positions
+        return nodes if positions is self.frame.every else [nodes[position] for position in positions]
 
 
 def path_of(frame: Frame, index: int, root: object) -> str:

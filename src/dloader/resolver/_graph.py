@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from dloader.resolver._plan import Child, Phase, Plan, Step, compile_plan
+from dloader.resolver._compile import compile_plan
+from dloader.resolver._plan import Child, Phase, Plan, Step
 from dloader.resolver._types import is_node_class, subclasses
 
 __all__ = ("Graph", "Outlook", "Use", "graph")
@@ -32,7 +35,7 @@ class Use:
     step: Step
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Outlook:
     """What the engine must know of a class before it visits nodes of it."""
 
@@ -52,8 +55,34 @@ class Outlook:
     problems: tuple[str, ...]
     context_users: tuple[str, ...]
     uses: tuple[Use, ...]
+    comes_once: frozenset[type]
+    """The classes that only one way of fields leads to: their nodes below a frame of this class arrive together."""
     known_subclasses: int
     """A class defined later may follow too: then this outlook is outdated."""
+
+    @cached_property
+    def children(self) -> tuple[Child, ...]:
+        """The fields that no step fills and that may hold nodes with something to do."""
+        return tuple(child for child in self.plan.children if graph.needs_visit(child))
+
+    @cached_property
+    def bringing(self) -> Mapping[Step, tuple[type, ...]]:
+        """The steps that may bring nodes with something to do, and the classes of these as far as types tell."""
+        return {
+            step: tuple(cls for cls in graph.targets(step.child) if not graph.outlook(cls).is_idle)
+            for step in self.plan.steps
+            if graph.needs_visit(step.child)
+        }
+
+    @cached_property
+    def sharing(self) -> frozenset[Step]:
+        """The steps that make one model of a row, however many nodes are given it: none asks where it stands."""
+        return frozenset(
+            step
+            for step in (*self.plan.steps, *self.plan.posts)
+            if step.child.is_shareable
+            and not any(graph.outlook(cls).is_positional for cls in graph.targets(step.child))
+        )
 
 
 class Graph:
@@ -83,8 +112,14 @@ class Graph:
 
     def refresh(self, cls: type) -> Outlook:
         """The outlook of a root class; classes that were defined since are taken in."""
-        outlook = self.outlook(cls)
-        if outlook.known_subclasses != _count_subclasses(outlook.closure):
+        outlook = self._outlooks.get(cls)
+        if outlook is not None:
+            known = [outlook]
+        else:  # classes below may have been looked at for another root, when there were fewer of them
+            outlook = self.outlook(cls)
+            outlooks = self._outlooks  # a collection may put a new dict in its place at any moment
+            known = [outlooks[kind] for kind in outlook.closure if kind in outlooks]
+        if any(map(_is_outdated, known)):
             self._forget_outlooks()
             outlook = self.outlook(cls)
         return outlook
@@ -146,6 +181,7 @@ class Graph:
                 if "context" in method.special
             ),
             uses=tuple(_uses(named.values())),
+            comes_once=frozenset() if unknown else self._coming_once(cls, closure),
             known_subclasses=_count_subclasses(closure),
         )
 
@@ -159,6 +195,21 @@ class Graph:
                 closure[kind] = plan = self.plan(kind)
                 unseen.extend(target for child in _fields_below(plan) for target in targets(child))
         return closure
+
+    def _coming_once(self, cls: type, closure: Mapping[type, Plan]) -> frozenset[type]:
+        ways = Counter([cls])
+        for plan in closure.values():
+            ways.update(target for child in _fields_below(plan) for target in self.targets(child))
+        once: set[type] = set()
+        unseen = [cls]
+        while unseen:
+            kind = unseen.pop()
+            if ways[kind] == 1:
+                once.add(kind)
+                unseen.extend(
+                    target for child in _fields_below(closure[kind]) for target in self.targets(child)
+                )
+        return frozenset(once)
 
     def _loaders_at(self, levels: Levels, cls: type, depth: int) -> frozenset[Lane]:
         """Level by level from the nearest not known, so that a chain of any length needs no recursion."""
@@ -194,6 +245,10 @@ def _uses(plans: Iterable[Plan]) -> Iterator[Use]:
     for plan in plans:
         for step in plan.all_steps:
             yield from (Use(source, plan.cls, step) for source in step.loaders)
+
+
+def _is_outdated(outlook: Outlook) -> bool:
+    return outlook.known_subclasses != _count_subclasses(outlook.closure)
 
 
 def _count_subclasses(classes: Iterable[type]) -> int:

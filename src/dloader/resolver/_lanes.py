@@ -45,7 +45,6 @@ class Lanes:
         "_held",
         "_leading",
         "_posting_later",
-        "_targets",
         "_to_look_at",
         "_under_way",
         "_watchers",
@@ -62,20 +61,10 @@ class Lanes:
         self._to_look_at: dict[Group, None] = {}
         self._posting_later: dict[Frame, None] = {}
         """Frames whose posts use loaders."""
-        self._targets: dict[Step, tuple[type, ...]] = {}
 
     def watch(self, frame: Frame) -> None:
         """Note a frame that will use loaders in its posts."""
-        if _later(frame):
-            self._posting_later[frame] = None
-
-    def targets(self, step: Step) -> tuple[type, ...]:
-        """The classes of nodes that a step may bring, as far as there is something to do with them."""
-        found = self._targets.get(step)
-        if found is None:
-            targets = graph.targets(step.child)
-            self._targets[step] = found = tuple(cls for cls in targets if not graph.outlook(cls).is_idle)
-        return found
+        self._posting_later[frame] = None
 
     def hold(self, frame: Frame, step: Step) -> None:
         """Keep a step until its lanes are free."""
@@ -87,10 +76,11 @@ class Lanes:
             for lane in lanes:
                 self._by_lane.setdefault(lane, {})[group] = None
         group.entries.append((frame, step))
-        source = (frame.depth, self.targets(step))
-        if source[1] and not step.is_post and source not in group.sources:
+        classes = frame.outlook.bringing.get(step, ())
+        source = (frame.depth, classes)
+        if classes and source not in group.sources:
             group.sources[source] = None
-            counts = self._held.setdefault(source[1], {})
+            counts = self._held.setdefault(classes, {})
             counts[frame.depth] = counts.get(frame.depth, 0) + 1
 
     def take_free(self, under_way: Iterable[Source], nothing_else: bool) -> list[tuple[Frame, Step]]:
@@ -193,11 +183,6 @@ class Lanes:
         """Whether a frame at this depth has yet to come to the phase and will use the loader in it."""
         self._posting_later = {frame: None for frame in self._posting_later if frame.phase < Phase.FINISHING}
         return any(
-            frame.depth == depth and frame.phase < phase and (loader, phase) in _later(frame)
+            frame.depth == depth and frame.phase < phase and (loader, phase) in frame.plan.lanes_of_posts
             for frame in self._posting_later
         )
-
-
-def _later(frame: Frame) -> set[tuple[object, Phase]]:
-    steps = (*frame.plan.posts, *frame.plan.final_steps)
-    return {(loader, step.phase) for step in steps for loader in step.loaders}

@@ -14,8 +14,8 @@ from pydantic import BaseModel, PydanticUserError, TypeAdapter, ValidationError
 
 from dloader import DataLoader, Instrument, LoaderParamError, LoaderRegistry, OptionError, Requested
 from dloader.registry import make_loader
+from dloader.resolver._compile import hint
 from dloader.resolver._graph import Use
-from dloader.resolver._plan import hint
 
 __all__ = ("LoaderInstances", "Loaders", "Params")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from types import MethodType
 from typing import Any, Protocol, TypeVar, cast
-from weakref import WeakValueDictionary
+from weakref import ref
 
 from dloader import DataLoader, Instrument, LoaderRegistry, OptionError, PlanError
 from dloader._shorten import shorten
@@ -13,7 +13,7 @@ from dloader.resolver._engine import Engine
 from dloader.resolver._graph import Outlook, graph
 from dloader.resolver._params import LoaderInstances, Loaders, Params
 from dloader.resolver._types import classes_in, is_node_class
-from dloader.resolver._walk import flatten
+from dloader.resolver._walk import Found, flatten
 
 __all__ = ("Resolver",)
 
@@ -106,8 +106,8 @@ class Resolver:
         )
         self._instruments = list(instruments)
         self._declared = () if annotation is None else classes_in(annotation)[0]
-        self._accepted: WeakValueDictionary[int, frozenset[type]] = WeakValueDictionary()
-        """Of the outlooks that were checked, what names their classes, by its id; it lives as long as they do."""
+        self._accepted: dict[int, ref[Outlook]] = {}
+        """The outlooks that were checked, by their id; they live as long as their classes."""
 
     @_OnClassToo
     async def resolve(self, tree: T) -> T:
@@ -128,11 +128,14 @@ class Resolver:
         """
         if tree is None:
             return tree
-        outlooks = self._accept(*self._declared, *_root_classes(tree))
+        roots = flatten([tree], [0])
+        outlooks = self._accept(*self._declared, *_root_classes(tree, roots))
         loaders = Loaders(
             self._params, [use for outlook in outlooks for use in outlook.uses], self._instruments
         )
         self.loader_instance_cache = loaders.instances
+        if all(outlook.is_idle for outlook in outlooks):
+            return tree
 
         def admit(kind: type) -> Outlook | None:
             if not is_node_class(kind):
@@ -142,20 +145,25 @@ class Resolver:
                 loaders.admit(outlooks[-1].uses)
             return graph.outlook(kind)
 
-        await Engine(tree, loaders, self.context, admit).run()
+        await Engine(tree, roots, loaders, self.context, admit).run()
         return tree
 
     def _accept(self, *classes: type) -> list[Outlook]:
         """The outlooks of root classes, checked together."""
         outlooks = [graph.refresh(cls) for cls in dict.fromkeys(classes)]
-        new = [outlook for outlook in outlooks if id(outlook.named) not in self._accepted]
+        new = [outlook for outlook in outlooks if not self._is_accepted(outlook)]
         if new:
             problems = dict.fromkeys(problem for outlook in new for problem in self._problems(outlook))
             if problems:
                 graph.forget_mistaken()
                 raise PlanError(list(problems))
-            self._accepted.update((id(outlook.named), outlook.named) for outlook in new)
+            known = {key: known for key, known in self._accepted.items() if known() is not None}
+            self._accepted = {**known, **{id(outlook): ref(outlook) for outlook in new}}
         return outlooks
+
+    def _is_accepted(self, outlook: Outlook) -> bool:
+        known = self._accepted.get(id(outlook))
+        return known is not None and known() is outlook
 
     def _problems(self, outlook: Outlook) -> Iterable[str]:
         yield from outlook.problems
@@ -168,11 +176,10 @@ class Resolver:
         return f"<Resolver loaders={list(self.loader_instance_cache.values())}>"
 
 
-def _root_classes(tree: object) -> list[type]:
-    items, _, _ = flatten([tree], [0])
-    kinds: list[type[Any]] = list(dict.fromkeys(item.__class__ for item in items if item is not None))
+def _root_classes(tree: object, roots: Found) -> list[type]:
+    _, _, kinds, _ = roots
     classes = [kind for kind in kinds if is_node_class(kind)]
-    if kinds and not classes:
+    if not classes and any(kind is not type(None) for kind in kinds):
         raise OptionError(
             f"resolve() takes Pydantic models or dataclasses, or containers of them, not {shorten(tree)}; "
             f"validate raw data first, e.g. [Company.model_validate(row) for row in rows]"

@@ -9,7 +9,8 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator
-from typing import Annotated, Any, Literal, NewType, TypeVar, get_args, get_origin
+from math import inf
+from typing import Annotated, Any, Literal, NewType, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, PydanticUserError, RootModel
 from typing_extensions import TypeAliasType, is_typeddict  # comes with Pydantic
@@ -22,6 +23,7 @@ __all__ = (
     "inner_metadata",
     "is_node_class",
     "mro_place",
+    "nesting",
     "subclasses",
     "type_hints",
 )
@@ -147,6 +149,20 @@ def inner_metadata(annotation: Any) -> Iterator[Any]:
         yield from annotation.__metadata__
     for part in get_args(annotation):
         yield from inner_metadata(part)
+
+
+def nesting(annotation: Any) -> float:
+    """How many containers stand around the nodes in a type of nodes; infinitely many if it names anything else."""
+    origin = get_origin(annotation)
+    if annotation is None or annotation is type(None) or is_node_class(origin or annotation):
+        return 0
+    if origin is Annotated:
+        return nesting(annotation.__origin__)
+    if origin in (Union, types.UnionType):
+        return max(map(nesting, get_args(annotation)))
+    if origin in (list, set, dict):
+        return 1 + nesting(get_args(annotation)[-1])
+    return inf
 
 
 def functions_of(cls: type) -> tuple[dict[str, Callable[..., Any]], list[str]]:
