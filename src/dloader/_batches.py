@@ -273,6 +273,19 @@ class Batches(Generic[K, V]):
         else:
             batch.outdated.discard(cache_key)
 
+    @property
+    def mark(self) -> tuple[int, int, int]:
+        """Where the open batch is now, for `since`."""
+        return self.opened, len(self.entries), self.merged
+
+    def since(self, mark: tuple[int, int, int]) -> list[Batch[K, V]]:
+        """The batches that have not started and were given keys, or further callers, since `mark` was read."""
+        opened, size, merged = mark
+        first = opened + 1
+        if size and (self.opened > opened or len(self.entries) > size or self.merged > merged):
+            first = opened
+        return [batch for batch in self.unstarted() if batch.number >= first]
+
     def waited_for(self) -> list[Hashable]:
         """All keys that somebody waits for and that may be joined."""
         return [*self.entries, *self.under_way]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable
 from typing import TypeVar
 
@@ -29,14 +30,9 @@ def build_list(rows: Iterable[Row], keys: Iterable[K], get_key: Callable[[Row], 
 
     The name and the arguments are those of pydantic-resolve.
     """
-    groups: dict[K, list[Row]] = {}
+    groups: defaultdict[K, list[Row]] = defaultdict(list)
     for row in rows:
-        key = get_key(row)
-        group = groups.get(key)
-        if group is None:
-            groups[key] = [row]
-        else:
-            group.append(row)
+        groups[get_key(row)].append(row)
     return [groups.get(key) or [] for key in keys]
 
 
@@ -59,4 +55,4 @@ def build_object(rows: Iterable[Row], keys: Iterable[K], get_key: Callable[[Row]
     The name and the arguments are those of pydantic-resolve.
     """
     found = {get_key(row): row for row in rows}
-    return [found.get(key) for key in keys]
+    return list(map(found.get, keys))

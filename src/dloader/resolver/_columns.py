@@ -11,11 +11,12 @@ import operator
 from asyncio import Future
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import chain, repeat
+from itertools import repeat
+from types import NoneType
 from typing import Any, TypeGuard, cast
 
 from dloader._batch import Batch, State
-from dloader._callers import Many, futures_of
+from dloader._callers import Many
 from dloader._failure import note
 from dloader._loader import DataLoader, ask_many, batches_of
 from dloader._tasks import starter
@@ -23,9 +24,11 @@ from dloader.resolver._convert import (
     Converter,
     FailedAt,
     Writer,
+    convert_by_key,
     convert_distinct,
     converter_of,
     mapper_of,
+    spread,
     writer_of,
 )
 from dloader.resolver._frame import Column, Frame, path_of
@@ -35,6 +38,7 @@ from dloader.resolver._plan import Method, Plan, Step
 
 __all__ = ("Columns",)
 
+FUTURES = {Future, asyncio.Task}
 PLAIN = frozenset({bool, dict, float, int, list, str, type(None)})
 """Classes whose instances nobody needs to await."""
 
@@ -70,11 +74,15 @@ class Columns:
         if step.loaders:
             loaders = [self._loaders.get(Use(source, frame.plan.cls, step)) for source in step.loaders]
         column = Column(frame, step, frame.every)
+        before = [batches_of(loader).mark for loader in loaders]
         column.values = self._call(column, loaders)
         if PLAIN.issuperset(map(type, column.values)):
             self._write(column)
         else:
-            self._receive(column)
+            pairs = zip(loaders, before, strict=True)
+            self._receive(
+                column, [batch for loader, mark in pairs for batch in batches_of(loader).since(mark)]
+            )
         return loaders
 
     def _load(self, frame: Frame, step: Step, by: str) -> list[DataLoader[Any, Any]]:
@@ -92,7 +100,10 @@ class Columns:
         loader = self._loaders.get(Use(step.loaders[0], frame.plan.cls, step))
         try:
             if type(loader).load_many is DataLoader.load_many:
-                column.values = ask_many(loader, keys)
+                asked = _distinct(keys) if batches_of(loader).plain_keys else keys
+                if len(asked) < len(keys):
+                    column.keys = keys
+                column.values = ask_many(loader, asked)
             else:  # a subclass whose future is of another kind, as that of compat.aiodataloader
                 column.values = [loader.load(key) for key in keys]
         except Exception as error:
@@ -164,14 +175,19 @@ class Columns:
 
     # -- columns ---------------------------------------------------------------------------------------------
 
-    def _receive(self, column: Column) -> None:
-        """Wait for the values that are not there yet; when all are, convert and write them."""
+    def _receive(self, column: Column, touched: Sequence[Batch[Any, Any]] = ()) -> None:
+        """Wait for the values that are not there yet; when all are, convert and write them.
+
+        Args:
+            column: The values.
+            touched: The batches that took keys while the values were asked for.
+        """
         while True:
             if _is_many(column.values):
-                left = self._wait_for_batches(column, (share.batch for share in column.values.shares))
+                left = self._wait_for_batches(column, [share.batch for share in column.values.shares])
                 awaited = True
             else:
-                left, awaited = self._wait_for(column)
+                left, awaited = self._wait_for(column, touched)
             if left:
                 column.left = left
                 self.running.add(column)
@@ -181,62 +197,30 @@ class Columns:
             column.values = self._results(column)
         self._write(column)
 
-    def _wait_for(self, column: Column) -> tuple[int, bool]:
-        """Arrange to be told when awaitable values are done: how many sources, and whether there are any."""
+    def _wait_for(self, column: Column, touched: Sequence[Batch[Any, Any]]) -> tuple[int, bool]:
+        """Arrange to be told when awaitable values are done: how many sources, and whether there are any.
+
+        Most often all values are futures of loads. Then it is their batches that are waited for, which takes a third
+        of the time; what is not done when these have ended is then waited for by itself.
+        """
         values: list[Any] = column.values
         all_kinds = set(map(type, values))
+        if touched and all_kinds <= {Future, NoneType} and (left := self._wait_for_batches(column, touched)):
+            return left, True
         kinds = {kind for kind in all_kinds if hasattr(kind, "__await__")}
         if not kinds:
             return 0, False
-        batches: list[Batch[Any, Any]] = []
-        if Future in kinds:
-            batch = self._batch_of_all(column) if all_kinds == {Future} else None
-            if batch is not None:
-                return self._wait_for_batches(column, (batch,)), True
-            batches = self._batches_of(column)
-        in_batches = {id(future) for batch in batches for future in _futures_in(batch)}
         left = 0
         done = partial(self._future_done, column)
         for index, value in enumerate(values):
-            if type(value) in kinds and id(value) not in in_batches:
+            if type(value) in kinds:
                 future = value
                 if not asyncio.isfuture(value):
                     values[index] = future = starter(self._loop)(_awaiting(value))
                 if not future.done():
                     left += 1
                     future.add_done_callback(done)
-        return left + self._wait_for_batches(column, batches), True
-
-    def _batch_of_all(self, column: Column) -> Batch[Any, Any] | None:
-        """The batch that all futures of a column went into, one after another; most often that is so.
-
-        Being told by the batch costs a third less than by each future, and comparing lists of them next to nothing.
-        """
-        values: list[Any] = column.values
-        for loader in self._loaders_of(column):
-            batch = batches_of(loader).open
-            if batch is not None and list(batch.entries.values())[-len(values) :] == values:
-                return batch
-        return None
-
-    def _batches_of(self, column: Column) -> list[Batch[Any, Any]]:
-        """The batches of the step's loaders that futures of the column are in."""
-        pending = {id(value) for value in column.values if type(value) is Future and not value.done()}
-        found: list[Batch[Any, Any]] = []
-        for loader in self._loaders_of(column):
-            batches = batches_of(loader)
-            for batch in (*batches.unstarted(), *batches.running):
-                if not pending:
-                    return found
-                mine = pending.intersection(map(id, _futures_in(batch)))
-                if mine:
-                    pending -= mine
-                    found.append(batch)
-        return found
-
-    def _loaders_of(self, column: Column) -> list[DataLoader[Any, Any]]:
-        frame, step = column.frame, column.step
-        return [self._loaders.get(Use(source, frame.plan.cls, step)) for source in step.loaders]
+        return left, True
 
     def _wait_for_batches(self, column: Column, batches: Iterable[Batch[Any, Any]]) -> int:
         left = 0
@@ -273,7 +257,8 @@ class Columns:
     def _resume(self, column: Column) -> None:
         self.running.discard(column)
         column.queued = False
-        column.values = self._results(column)
+        if _are_done(column.values) or _has_failure(column.values):
+            column.values = self._results(column)
         self._receive(column)
 
     def _results(self, column: Column) -> list[Any]:
@@ -282,13 +267,14 @@ class Columns:
         try:
             if _is_many(values):
                 return values.future.result()
-            kinds = set(map(type, values))
-            if len(kinds) == 1 and issubclass(kinds.pop(), Future):
+            if set(map(type, values)) <= FUTURES:
                 return [value.result() for value in values]
             return [value.result() if asyncio.isfuture(value) else value for value in values]
         except BaseException:  # others may not be done: what was raised need not be what happened
             self.running.add(column)
             index, failed = _first_failure(values)
+            if column.keys is not None:
+                index = column.keys.index(values.cache_keys[index])
         try:
             return cast(list[Any], failed.result())  # raises
         except BaseException as error:
@@ -297,17 +283,14 @@ class Columns:
 
     def _write(self, column: Column) -> None:
         """Convert the values of a column and write them into the nodes."""
-        frame, step, values = column.frame, column.step, column.values
-        plan = frame.plan
-        if step is not plan.final:
+        frame, step = column.frame, column.step
+        values: list[Any] = column.values
+        if step is not frame.plan.final:
+            converter, write = frame.plan.columns.get(step) or _column_of(frame.plan, step)
             nodes = column.nodes
-            converter, write = plan.columns.get(step) or _column_of(plan, step)
             failed: FailedAt | None = None
             try:
-                if step.child.is_shareable and converter.is_of_type_alone and step in frame.outlook.sharing:
-                    values = convert_distinct(converter.convert, nodes, values)
-                else:
-                    values = converter.convert(nodes, values)
+                values = self._converted(column, converter, nodes)
             except FailedAt as caught:
                 failed = caught
             if failed is not None:  # not as something that happened while FailedAt was handled
@@ -315,11 +298,25 @@ class Columns:
             write(nodes, values)
         self._finished(column, values)
 
+    def _converted(self, column: Column, converter: Converter, nodes: Sequence[Any]) -> list[Any]:
+        """The values in the field's type; nodes that were given the same share what becomes of it, where they may."""
+        step, keys = column.step, column.keys
+        may_share = (
+            step.child.is_shareable and converter.is_of_type_alone and step in column.frame.outlook.sharing
+        )
+        if may_share and keys is not None:
+            return convert_by_key(converter.convert, nodes, keys, column.values)
+        if keys is not None:
+            column.values = spread(keys, column.values)
+        if may_share and step.load is None:
+            return convert_distinct(converter.convert, nodes, column.values)
+        return converter.convert(nodes, column.values)
+
     def _noted(self, column: Column, failed: FailedAt) -> Exception:
         """Why a value could not be converted, and where it was meant to go."""
         self.note(failed.error, column, failed.index)
-        given = cast(object, column.values[failed.index])
-        if isinstance(given, list) and any(map(asyncio.isfuture, cast(list[object], given))):
+        given: Any = () if column.keys is not None else column.values[failed.index]
+        if type(given) is list and any(map(asyncio.isfuture, given)):
             note(failed.error, "the method gave a list of futures: return loader.load_many(keys) instead")
         return failed.error
 
@@ -371,6 +368,13 @@ def _abandoned(column: Column) -> Iterator[asyncio.Task[Any]]:
                 yield value
 
 
+def _distinct(keys: list[Any]) -> list[Any]:
+    try:
+        return list(dict.fromkeys(keys))
+    except TypeError:
+        return keys  # the loader will say what is wrong with one of them
+
+
 def _first_unusable(loader: DataLoader[Any, Any], keys: Sequence[Any]) -> int:
     """The place of the first key that a loader cannot take; 0 if it is not the keys' fault."""
     cache_key: Callable[[Any], Any] = getattr(loader, "_cache_key")  # noqa: B009 - for this error only
@@ -386,14 +390,17 @@ def _is_many(value: Any) -> TypeGuard[Many[Any]]:
     return isinstance(value, Many)
 
 
-def _futures_in(batch: Batch[Any, Any]) -> Iterable[Future[Any]]:
-    """The futures of the callers of single keys."""
-    entries = batch.entries.values()
-    return (
-        chain.from_iterable(map(futures_of, entries))
-        if batch.is_mixed
-        else cast(Iterable[Future[Any]], entries)
-    )
+def _are_done(values: Any) -> bool:
+    """Whether there is nothing left to wait for."""
+    if _is_many(values):
+        return True  # it waited for its batches, or one of them failed
+    if set(map(type, values)) <= FUTURES:
+        return all(map(Future.done, values))
+    return all(value.done() for value in values if asyncio.isfuture(value))
+
+
+def _has_failure(values: Sequence[Any]) -> bool:
+    return any(map(_has_failed, values))
 
 
 async def _awaiting(value: Any) -> Any:
@@ -409,7 +416,7 @@ def _has_failed(value: Any) -> bool:
 def _first_failure(values: Any) -> tuple[int, asyncio.Future[Any]]:
     """The first failed future among some values, and the place of the node that it is for."""
     if _is_many(values):
-        return _first_failing_key(values), values.future
+        return _first_failing_key(values), values.future  # a place among the distinct keys
     return next((index, value) for index, value in enumerate(values) if _has_failed(value))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Annotated, Any, NamedTuple, cast
 
 from pydantic import (
@@ -24,7 +24,17 @@ from typing_extensions import TypedDict  # Pydantic wants this one, and brings i
 
 from dloader.resolver._types import FieldType, field_types, is_node_class
 
-__all__ = ("Converter", "FailedAt", "Writer", "convert_distinct", "converter_of", "mapper_of", "writer_of")
+__all__ = (
+    "Converter",
+    "FailedAt",
+    "Writer",
+    "convert_by_key",
+    "convert_distinct",
+    "converter_of",
+    "mapper_of",
+    "spread",
+    "writer_of",
+)
 
 VALIDATORS: dict[str, Any] = {
     "before": BeforeValidator,
@@ -111,15 +121,26 @@ def convert_distinct(convert: Convert, nodes: Sequence[Any], values: list[Any]) 
     if len(set(map(id, values))) == len(values):
         return convert(nodes, values)
     distinct = dict(zip(map(id, values), values, strict=True))
+    return convert_by_key(convert, nodes, list(map(id, values)), list(distinct.values()))
+
+
+def convert_by_key(
+    convert: Convert, nodes: Sequence[Any], keys: Sequence[Any], values: list[Any]
+) -> list[Any]:
+    """Convert the values of the distinct keys, in the order in which these first come, and give each node its own."""
     try:
-        converted = dict(zip(distinct, convert(nodes, list(distinct.values())), strict=True))
+        found = spread(keys, convert(nodes, values))
     except FailedAt as failed:
-        place = list(map(id, values)).index(list(distinct)[failed.index])
-        raise FailedAt(place, failed.error) from None
-    found = list(map(converted.__getitem__, map(id, values)))
-    if CONTAINERS.isdisjoint(map(type, converted.values())):
+        raise FailedAt(keys.index(list(dict.fromkeys(keys))[failed.index]), failed.error) from None
+    if CONTAINERS.isdisjoint(map(type, found)):
         return found
     return [value.copy() if type(value) in CONTAINERS else value for value in found]
+
+
+def spread(keys: Sequence[Any], values: Iterable[Any]) -> list[Any]:
+    """From the values of the distinct keys, in the order in which these first come, to one for each key."""
+    by_key = dict(zip(dict.fromkeys(keys), values, strict=True))
+    return list(map(by_key.__getitem__, keys))
 
 
 def _one_by_one(kind: Any, config: ConfigDict) -> TypeAdapter[Any]:
@@ -241,6 +262,8 @@ def writer_of(cls: type, name: str) -> Writer:
         # What BaseModel.__setattr__ comes down to; a resolved field counts as set.
         for node, value in zip(nodes, values):  # noqa: B905 - strict takes 40 % of the time for a single node
             node.__dict__[name] = value
-            node.__pydantic_fields_set__.add(name)
+            fields_set = node.__pydantic_fields_set__
+            if name not in fields_set:
+                fields_set.add(name)
 
     return set_fields

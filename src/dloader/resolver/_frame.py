@@ -102,6 +102,8 @@ class Column:
     """How many batches, tasks and futures are not done."""
     queued = False
     """Whether the engine has been told to go on with it."""
+    keys: Sequence[Any] | None = None
+    """Of each node, where some have the same: the values are then those of the distinct keys."""
 
     def __init__(self, frame: Frame, step: Step, positions: Sequence[int]) -> None:
         self.frame = frame
