@@ -15,17 +15,17 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import Future
-from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Sequence, Set as AbstractSet
+from collections.abc import Callable, Hashable, Sequence, Set as AbstractSet
 from contextvars import copy_context
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from dloader._callers import Crowd, Entry, Share, fail_all, futures_of, is_left, seen
+from dloader._callers import Crowd, Entry, Share, fail_all, futures_of, is_done, is_left, seen
 from dloader._failure import own
 from dloader._nesting import inside
 from dloader._results import align, failures
 from dloader._tasks import start_task
+from dloader._watch import Watch
 from dloader.errors import BatchAbortedError
 
 if TYPE_CHECKING:
@@ -70,8 +70,8 @@ class Batch(Generic[K, V]):
     """What the batch function raised after all callers had left."""
     failed = False
     """Whether callers were given errors."""
-    waiting: deque[Any] | None = None
-    """While it runs: who waits, the watched one last; those before it have not been looked at."""
+    watch: Watch | None = None
+    """While it runs, and did not end in its first step."""
 
     def __init__(
         self,
@@ -107,6 +107,11 @@ class Batch(Generic[K, V]):
         return self.state is State.OPEN
 
     @property
+    def is_closed(self) -> bool:
+        """Whether the batch takes no more keys and was not started."""
+        return self.state is State.CLOSED
+
+    @property
     def is_running(self) -> bool:
         """Whether the batch function was called and has not returned."""
         return self.state is State.RUNNING
@@ -131,8 +136,8 @@ class Batch(Generic[K, V]):
         else:
             self.entries[cache_key] = Crowd((entry, member))
             self.is_mixed = self.has_crowds = True
-        if self.waiting is not None:
-            self.waiting.appendleft(member)
+        if self.watch is not None:
+            self.watch.add(member)
 
     @property
     def is_of_sets(self) -> bool:
@@ -143,8 +148,7 @@ class Batch(Generic[K, V]):
         """Forget the keys that everybody has left; nobody is asked for them."""
         entries = self.entries
         if not self.is_mixed:
-            futures: Iterable[Any] = entries.values()
-            if not any(map(Future.done, futures)):
+            if not any(map(is_done, entries.values())):
                 return
         elif self.is_of_sets and not any(map(is_left, self.shares)):
             return
@@ -162,33 +166,19 @@ class Batch(Generic[K, V]):
         self.shared = sum(type(entry) is Share for entry in entries.values())
         self.shares = [share for share in self.shares if not is_left(share)]
 
-    def watch(self) -> None:
+    def _watch(self) -> None:
         """Be told when the last of those who wait has left."""
-        if self.waiting is None:
-            self.waiting = deque(self.entries.values())
-        waiting = self.waiting
-        while waiting:
-            one = waiting[-1]
-            if type(one) is Crowd:
-                waiting.pop()
-                waiting.extend(one)
-                continue
-            future: Future[Any] = one.many.future if type(one) is Share else one
-            if not future.done():
-                future.add_done_callback(self._watched_is_done)
-                return
-            waiting.pop()
-        self._abandon()
+        self.watch = Watch(self.entries.values(), self._everybody_left)
+        self.watch.look()
 
-    def _watched_is_done(self, _: Future[Any]) -> None:
+    def _everybody_left(self) -> None:
         if self.state is State.RUNNING:
-            self.watch()
+            self._abandon()
 
     def _stop_watching(self) -> None:
-        if self.waiting:
-            one = self.waiting[-1]
-            (one.many.future if type(one) is Share else one).remove_done_callback(self._watched_is_done)
-        self.waiting = None
+        if self.watch is not None:
+            self.watch.stop()
+            self.watch = None
 
     def forget(self) -> None:
         """End without telling anybody: the event loop was closed."""
@@ -206,8 +196,7 @@ class Batch(Generic[K, V]):
 
     def _end(self) -> dict[Any, Entry[V]]:
         """Let go of the callers; return the entries, whose callers are still to be settled."""
-        if self.waiting is not None:
-            self._stop_watching()
+        self._stop_watching()
         self.state = State.ENDED
         self._batches.ended(self)
         entries, self.entries = self.entries, {}
@@ -224,14 +213,14 @@ class Batch(Generic[K, V]):
         """Take no more keys and run the batch as soon as ``max_concurrency`` allows."""
         if self.state is State.OPEN:
             self._batches.close(self)
-            self._batches.start_ready()
+            self._batches.queue.start()
 
     def start(self) -> None:
         """Call the batch function in a task of its own, at once where Python can."""
         self.drop_left_keys()
         if not self.entries:
             self._abandon()
-            self._batches.release(self)
+            self._batches.queue.release(self)
             return
         coroutine = self._run()
         name = f"{self._batches.loader.name}-{self.number}"
@@ -244,21 +233,21 @@ class Batch(Generic[K, V]):
                 raise
             coroutine.close()
             self._fail(error)
-            self._batches.release(self)
+            self._batches.queue.release(self)
             return
         if task.done():
             return
         self.task = task
         task.add_done_callback(self._sweep)
         if self.state is State.RUNNING:
-            self.watch()
+            self._watch()
 
     def _sweep(self, task: asyncio.Task[None]) -> None:
         """End a batch whose task was cancelled before its first step: its coroutine never ran."""
         if self.task is task:
             self.task = None
             self._fail(asyncio.CancelledError())
-            self._batches.release(self)
+            self._batches.queue.release(self)
 
     async def _run(self) -> None:
         batches = self._batches
@@ -268,7 +257,7 @@ class Batch(Generic[K, V]):
             if not self.entries:
                 self.task = None
                 self._abandon()
-                batches.release(self)
+                batches.queue.release(self)
                 return
         self.state = State.RUNNING
         batches.started += 1
@@ -278,12 +267,13 @@ class Batch(Generic[K, V]):
                 batches.tell_started(self)
             inside.set(self)
             if self.task is not None:
-                self.watch()
+                self._watch()
             returned: Any = await batches.fetch(self.keys)
             if self.state is State.RUNNING:
                 # As nearly every batch function returns: the checks of `align` take a microsecond.
-                is_plain = type(returned) is list and len(returned) == len(self.entries)
-                self._settle(returned if is_plain else align(batches.loader, self, returned))
+                kind: type = type(returned)  # pyright: ignore[reportUnknownVariableType]
+                is_aligned = kind is list and len(returned) == len(self.entries)
+                self._settle(returned if is_aligned else align(batches.loader, self, returned))
         except BaseException as raised:
             error = raised
             self._fail(raised)
@@ -295,7 +285,7 @@ class Batch(Generic[K, V]):
                 batches.errors += 1
             if batches.instruments:
                 batches.tell_finished(self, error)
-            batches.release(self)
+            batches.queue.release(self)
             # Its traceback refers to this frame: leave nothing that only the garbage collector can free.
             error = None
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from asyncio import Future
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Sequence, Set as AbstractSet
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -19,7 +18,8 @@ from dloader._batch import Batch, State
 from dloader._callers import Crowd, Entry, Many, Share
 from dloader._dispatch import settle
 from dloader._events import BatchInfo, Statistics
-from dloader._nesting import inside, wait_for, waiters_of
+from dloader._nesting import inside, wait_for
+from dloader._queue import Queue
 from dloader.errors import WrongLoopError
 
 if TYPE_CHECKING:
@@ -43,13 +43,8 @@ class Batches(Generic[K, V]):
     """Opens, closes, starts and counts batches; knows which keys somebody waits for."""
 
     __slots__ = (
-        "_ahead",
-        "_max_concurrency",
         "_policy",
-        "_ready",
         "_sole",
-        "_start_scheduled",
-        "_starting",
         "cache",
         "cache_hits",
         "entries",
@@ -68,6 +63,7 @@ class Batches(Generic[K, V]):
         "opened",
         "plain_keys",
         "plain_loop",
+        "queue",
         "running",
         "started",
         "under_way",
@@ -87,7 +83,6 @@ class Batches(Generic[K, V]):
         self.loader = loader
         self._policy = policy
         self.limit = max_batch_size
-        self._max_concurrency = max_concurrency
         self.fetch = fetch
         """Where values come from; a second-level store wraps this one call."""
         self.cache = cache
@@ -109,12 +104,8 @@ class Batches(Generic[K, V]):
         """The keys of the batches that are closed and have not ended; a later caller may join them."""
         self._sole: Batch[K, V] | None = None
         """While only one is under way: that one, and the dict above is its entries. Else that maps keys to batches."""
-        self._ready: OrderedDict[Batch[K, V], None] = OrderedDict()
-        self._ahead: OrderedDict[Batch[K, V], None] = OrderedDict()
-        """Closed batches that running batch functions wait for: they come before those that are ready."""
-        self.running: set[Batch[K, V]] = set()
-        """Batches whose task has not ended; the strong references to these tasks."""
-        self._start_scheduled = self._starting = False
+        self.queue: Queue[K, V] = Queue(max_concurrency)
+        self.running = self.queue.running
         self.opened = self.started = self.keys = self.cache_hits = self.merged = self.errors = 0
 
     # -- what the loader does --------------------------------------------------------------------------------
@@ -145,7 +136,6 @@ class Batches(Generic[K, V]):
         self.new_future = (
             Future if loop.is_running() and type(loop.create_future()) is Future else loop.create_future
         )
-        self._start_scheduled = False
         self.choose_way()
 
     def choose_way(self) -> None:
@@ -159,9 +149,7 @@ class Batches(Generic[K, V]):
             batch.forget()
         self._nothing_is_open()
         self.under_way, self._sole = {}, None
-        self.running = set()
-        self._ready.clear()
-        self._ahead.clear()
+        self.queue.forget()
 
     def ask(self, key: K, cache_key: Hashable) -> Future[V]:
         """A new caller's future, for a key that is not cached."""
@@ -250,10 +238,8 @@ class Batches(Generic[K, V]):
 
     def nest(self, batch: Batch[K, V], key: object) -> None:
         """A load that may be inside a batch function is about to wait for `batch`."""
-        if wait_for(batch, key) and batch in self._ready:
-            del self._ready[batch]
-            self._ahead[batch] = None
-            self._start_soon()
+        if wait_for(batch, key):
+            self.queue.hurry(batch)
 
     def outdate(self, cache_key: Hashable, primed: bool) -> None:
         """A key was primed or cleared: what is being loaded for it must not be cached or joined any more.
@@ -292,7 +278,7 @@ class Batches(Generic[K, V]):
 
     def unstarted(self) -> list[Batch[K, V]]:
         """The open batch and those that wait for ``max_concurrency``."""
-        return [*self._ahead, *self._ready, *([self.open] if self.open is not None else [])]
+        return [*self.queue.waiting, *([self.open] if self.open is not None else [])]
 
     # -- opening and closing ---------------------------------------------------------------------------------
 
@@ -312,7 +298,7 @@ class Batches(Generic[K, V]):
             if len(batch.entries) >= self.limit:
                 # Not started within the call of load(): the caller does not have its future yet.
                 self.close(batch)
-                self._start_soon()
+                self.queue.start_soon(batch.loop)
                 return
         if is_first:
             self._schedule(batch)
@@ -335,7 +321,7 @@ class Batches(Generic[K, V]):
             self.under_way, self._sole = batch.entries, batch
         else:
             self._by_key().update(dict.fromkeys(batch.entries, batch))
-        (self._ahead if batch.awaited_by else self._ready)[batch] = None
+        self.queue.add(batch)
 
     def _nothing_is_open(self) -> None:
         self.open, self.entries = None, {}
@@ -375,55 +361,6 @@ class Batches(Generic[K, V]):
             self.under_way, self._sole = {}, None
         else:
             self.forget_keys(batch, batch.entries)
-
-    # -- what the batches do ---------------------------------------------------------------------------------
-
-    def start_ready(self) -> None:
-        """Start closed batches, in their order, as far as ``max_concurrency`` allows."""
-        if (
-            self._starting
-        ):  # by a batch that ends in its first step: the loop below goes on, however many there are
-            return
-        self._starting = True
-        try:
-            while (self._ready or self._ahead) and (batch := self._next()) is not None:
-                if batch.state is State.CLOSED:  # and not abandoned meanwhile
-                    self.running.add(batch)
-                    batch.start()
-        except BaseException:  # KeyboardInterrupt, SystemExit: if the loop runs on, so do the other batches
-            self._start_soon()
-            raise
-        finally:
-            self._starting = False
-
-    def _next(self) -> Batch[K, V] | None:
-        """Take the next batch that there is a place for; there is one that waits."""
-        running, limit = self.running, self._max_concurrency
-        if limit is None or len(running) < limit:
-            return (self._ahead or self._ready).popitem(last=False)[0]
-        # Only the places of running batches that wait are left. Most often none does: no need to look at all.
-        if len(running) - sum(batch.waits for batch in running) < limit:
-            for batch in self._ahead:
-                if len(running - waiters_of(batch)) < limit:
-                    del self._ahead[batch]
-                    return batch
-        return None
-
-    def _start_soon(self) -> None:
-        if not self._start_scheduled:
-            self._start_scheduled = True
-            assert self.loop is not None  # noqa: S101
-            self.loop.call_soon(self._start_scheduled_now)
-
-    def _start_scheduled_now(self) -> None:
-        self._start_scheduled = False
-        self.start_ready()
-
-    def release(self, batch: Batch[K, V]) -> None:
-        """Let go of a batch whose task has ended, and start what waits for its place."""
-        self.running.discard(batch)
-        if (self._ready or self._ahead) and not batch.loop.is_closed():
-            self.start_ready()
 
     # -- instruments -----------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from collections.abc import (
     Callable,
     Collection,
     Hashable,
+    Iterable,
     Iterator,
     MutableMapping,
     Set as AbstractSet,
@@ -41,23 +42,27 @@ class Cache(Protocol):
         """How many values are kept, for a repr: it must not fail."""
         ...
 
-    def get(self, key: Hashable) -> Any:
+    def get(self, key: Hashable, /) -> Any:
         """A value, or MISSING."""
+        ...
+
+    def get_many(self, keys: Iterable[Hashable], /) -> dict[Any, Any]:
+        """The values of those keys that have one."""
         ...
 
     def leave_loop(self) -> None:
         """Keep nothing that belongs to an event loop."""
         ...
 
-    def set(self, key: Hashable, value: object) -> None:
+    def set(self, key: Hashable, value: object, /) -> None:
         """Remember one value."""
         ...
 
-    def share(self, key: Hashable, future: Future[Any]) -> None:
+    def share(self, key: Hashable, future: Future[Any], /) -> None:
         """Hand out `future`, which is done, to further callers of a key that is cached."""
         ...
 
-    def drop(self, key: Hashable) -> None:
+    def drop(self, key: Hashable, /) -> None:
         """Forget one value, if it is there."""
         ...
 
@@ -121,6 +126,14 @@ class OwnCache:
         """A value, or MISSING."""
         return _value_of(self.known.get(key, MISSING))
 
+    def get_many(self, keys: Iterable[Hashable]) -> dict[Any, Any]:
+        """The values of those keys that have one."""
+        known = self.known
+        found = {key: known[key] for key in keys if key in known} if known else {}
+        if KEPT.isdisjoint(map(type, found.values())):
+            return found
+        return {key: _value_of(value) for key, value in found.items()}
+
     def set(self, key: Hashable, value: object) -> None:
         """Remember one value."""
         self.known[key] = _kept(value)
@@ -172,14 +185,19 @@ class _Box:
         self.value = value
 
 
+KEPT = {Future, _Box}
+
+
 def _kept(value: object) -> object:
-    return _Box(value) if type(value) is Future else value
+    kind: type = type(value)
+    return _Box(value) if kind is Future else value
 
 
 def _value_of(found: Any) -> Any:
-    if type(found) is Future:
+    kind: type = type(found)  # pyright: ignore[reportUnknownVariableType]
+    if kind is Future:
         return found.result()
-    return found.value if type(found) is _Box else found
+    return found.value if kind is _Box else found
 
 
 class Values(MutableMapping[Any, Any]):
@@ -225,16 +243,20 @@ class NoCache:
         """MISSING."""
         return MISSING
 
+    def get_many(self, _keys: Iterable[Hashable], /) -> dict[Any, Any]:
+        """Nothing."""
+        return {}
+
     def leave_loop(self) -> None:
         """Do nothing."""
 
-    def set(self, _key: Hashable, _value: object) -> None:
+    def set(self, _key: Hashable, _value: object, /) -> None:
         """Do nothing."""
 
-    def share(self, _key: Hashable, _future: Future[Any]) -> None:
+    def share(self, _key: Hashable, _future: Future[Any], /) -> None:
         """Do nothing."""
 
-    def drop(self, _key: Hashable) -> None:
+    def drop(self, _key: Hashable, /) -> None:
         """Do nothing."""
 
     def clear(self) -> None:
@@ -273,6 +295,11 @@ class UsersCache:
         """A value, or MISSING."""
         return self._guarded(self._read, key, otherwise=MISSING)
 
+    def get_many(self, keys: Iterable[Hashable]) -> dict[Any, Any]:
+        """The values of those keys that have one."""
+        pairs = ((key, self.get(key)) for key in keys)
+        return {key: value for key, value in pairs if value is not MISSING}
+
     def leave_loop(self) -> None:
         """Do nothing: there are only values."""
 
@@ -280,7 +307,7 @@ class UsersCache:
         """Remember one value."""
         self._guarded(self.map.__setitem__, key, value)
 
-    def share(self, _key: Hashable, _future: Future[Any]) -> None:
+    def share(self, _key: Hashable, _future: Future[Any], /) -> None:
         """Do nothing: the mapping is for values."""
 
     def drop(self, key: Hashable) -> None:

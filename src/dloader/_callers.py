@@ -25,7 +25,18 @@ from dloader._failure import own
 if TYPE_CHECKING:
     from dloader._batch import Batch
 
-__all__ = ("Crowd", "Entry", "Many", "Share", "fail_all", "futures_of", "is_left", "seen")
+__all__ = (
+    "Crowd",
+    "Entry",
+    "Many",
+    "Share",
+    "fail_all",
+    "future_of",
+    "futures_of",
+    "is_done",
+    "is_left",
+    "seen",
+)
 
 V = TypeVar("V")
 
@@ -65,9 +76,8 @@ class Many(Generic[V]):
         self.end(list(map(self.found.__getitem__, self.cache_keys)))
 
     def end(self, values: list[V]) -> None:
-        """Complete the future, unless somebody else did."""
-        if not self.future.done():
-            self.future.set_result(values)
+        """Complete the future, which is not done yet."""
+        self.future.set_result(values)
         self.shares, self.found = [], {}  # the shares refer to this set
 
 
@@ -152,6 +162,15 @@ class Crowd(list[Any]):
 Entry = Future[V] | Share[V] | Crowd
 
 
+is_done: Callable[[Any], bool] = Future[Any].done
+"""For `map`, which takes a fifth of the time of a loop."""
+
+
+def future_of(waiting: Future[V] | Share[V]) -> Future[Any]:
+    """The future of one who waits."""
+    return waiting.many.future if isinstance(waiting, Share) else waiting
+
+
 def futures_of(entry: Entry[V]) -> Sequence[Future[V]]:
     """The single callers in an entry; the shares of a batch are settled as a whole."""
     if isinstance(entry, Future):
@@ -161,9 +180,7 @@ def futures_of(entry: Entry[V]) -> Sequence[Future[V]]:
 
 def is_left(entry: Entry[Any]) -> bool:
     """Whether nobody waits with an entry any more."""
-    if isinstance(entry, Future):
-        return entry.done()
-    return entry.many.future.done() if isinstance(entry, Share) else all(map(is_left, entry))
+    return all(map(is_left, entry)) if isinstance(entry, Crowd) else future_of(entry).done()
 
 
 def fail_all(futures: Iterable[Future[Any]], error: Exception) -> list[Future[Any]]:

@@ -92,8 +92,8 @@ class settle:  # noqa: N801 - reads as a verb: dispatch=settle()
 def _is_idle(loop: asyncio.AbstractEventLoop) -> bool:
     """Whether no callback is ready to run after the present one: nobody could add a key in the turns to come.
 
-    Six turns fewer for a load that is alone: 15 us instead of 40, measured. The queue is asyncio's own attribute, in
-    all its loops since 3.4; a loop without it is never taken for idle.
+    It spares a load that is alone four turns: 21 us instead of 34, measured. The queue is an attribute of asyncio's own
+    loops, all of them; a loop without it is never taken for idle.
     """
     ready: object = getattr(loop, "_ready", True)
     return not ready

@@ -245,7 +245,8 @@ class DataLoader(Generic[K, V]):
         known, entries = batches.known, batches.growing
         try:
             if known and key in known:
-                if type(future := known[key]) is Future:
+                future: Future[V] = known[key]
+                if type(future) is Future:
                     batches.cache_hits += 1
                     return future
                 return self._load_with_care(key, loop)
@@ -326,7 +327,7 @@ class DataLoader(Generic[K, V]):
         self._enter(running)
         batches = self._batches
         cache_keys, unique = self._by_cache_key(keys)
-        future: Future[list[V]] = batches.new_future()  # type: ignore[assignment]
+        future = cast(Future[list[V]], batches.new_future())
         many: Many[V] = Many(future, cache_keys, errors_in_place)
         error = self._take_cached(many, unique)
         if error is not None:
@@ -366,22 +367,22 @@ class DataLoader(Generic[K, V]):
 
     def _take_cached(self, many: Many[V], unique: dict[Any, K]) -> Exception | None:
         """Move what is cached from `unique` to the set; return the error it must fail with, if any."""
-        cache = self._batches.cache
-        if not (cache.must_ask or cache.known):
-            return None
-        for cache_key in list(unique):
-            found = cache.get(cache_key)
-            if found is MISSING:
-                continue
-            if isinstance(found, Exception):
+        found = self._batches.cache.get_many(unique)
+        for kind in set(map(type, found.values())):
+            if issubclass(kind, Exception):
+                errors = [value for value in found.values() if isinstance(value, Exception)]
                 if not many.errors_in_place:
-                    return found
-                found = own(found)
+                    return errors[0]
+                found = {
+                    key: own(value) if isinstance(value, Exception) else value for key, value in found.items()
+                }
+                break
+        self._batches.cache_hits += len(found)
+        for cache_key in found:
             key = unique.pop(cache_key)
-            many.found[cache_key] = found
-            self._batches.cache_hits += 1
             if self._batches.instruments:
                 self._batches.requested(key, "cache")
+        many.found = found
         return None
 
     def _join_waiting(self, many: Many[V], unique: dict[Any, K]) -> None:
@@ -582,12 +583,12 @@ class DataLoader(Generic[K, V]):
 
 def ask_many(loader: DataLoader[K, V], keys: Iterable[K]) -> Many[V]:
     """`load_many` for the resolver, which waits for whole batches and not for the future."""
-    return loader._ask_many(keys)  # noqa: SLF001 - of this module
+    return loader._ask_many(keys)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - of this module
 
 
 def batches_of(loader: DataLoader[K, V]) -> Batches[K, V]:
     """The batches of a loader, for the resolver."""
-    return loader._batches  # noqa: SLF001
+    return loader._batches  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
 def _hashable(key: object) -> bool:

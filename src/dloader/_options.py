@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Iterable, MutableMapping
+from types import FunctionType
 from typing import TYPE_CHECKING, TypeVar
 
 from dloader._dispatch import settle
@@ -29,6 +30,9 @@ __all__ = (
 )
 
 T = TypeVar("T")
+
+DEFAULT_POLICY = settle()
+"""It has no state: all loaders may have the same."""
 
 
 def name_of(function: object) -> str:
@@ -108,6 +112,8 @@ def checked_batch_function(name: str, given: T | None, other: T | None, has_meth
         raise OptionError(
             f"loader {name!r} has a batch_load_fn method and was given a function too: keep one"
         )
+    if isinstance(function, FunctionType) and function.__code__.co_flags & inspect.CO_COROUTINE:
+        return function  # as most are: what follows takes longer than making the rest of a loader
     if not callable(function):
         raise OptionError(f"the batch function of a loader must be an async callable, not {function!r}")
     if (
@@ -182,7 +188,7 @@ def checked_loop(name: str, loop: object) -> asyncio.AbstractEventLoop | None:
 def checked_policy(name: str, policy: object) -> Dispatch:
     """A dispatch policy: `settle` unless another is given."""
     if policy is None:
-        return settle()
+        return DEFAULT_POLICY
     if inspect.isclass(policy) or inspect.iscoroutinefunction(policy) or not callable(policy):
         raise OptionError(
             f"loader {name!r}: dispatch takes settle(), eager(), delay(seconds), manual() or a function "

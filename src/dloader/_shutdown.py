@@ -33,7 +33,7 @@ async def drain(batches: Batches[Any, Any]) -> None:
     _check_loop(batches)
     if batches.open is not None:
         batches.open.close()
-    batches.start_ready()  # full batches start a turn after their last key
+    batches.queue.start()  # full batches start a turn after their last key
     while batches.running:
         tasks = {batch.task for batch in batches.running if batch.task is not None} - {asyncio.current_task()}
         if not tasks:

@@ -154,9 +154,9 @@ class DataLoader(core.DataLoader[K, V]):
             return
         if inside.get() is not None:
             number = self._batch_numbers.get(future)
-            for batch in (*self._batches.unstarted(), *self._batches.running):
-                if batch.number == number:
-                    self._batches.nest(batch, key)
+            batches = (*self._batches.unstarted(), *self._batches.running)
+            for batch in [batch for batch in batches if batch.number == number]:
+                self._batches.nest(batch, key)
         self._batches.merged += 1
         self._batches.requested(key, "pending")
 
