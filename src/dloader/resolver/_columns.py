@@ -9,17 +9,25 @@ from __future__ import annotations
 import asyncio
 import operator
 from asyncio import Future
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import repeat
 from types import NoneType
-from typing import Any, TypeGuard, cast
+from typing import Any, cast
 
 from dloader._batch import Batch, State
-from dloader._callers import Many
 from dloader._failure import note
 from dloader._loader import DataLoader, ask_many, batches_of
 from dloader._tasks import starter
+from dloader.resolver._awaiting import (
+    abandon,
+    are_done,
+    first_failure,
+    has_failure,
+    is_many,
+    result_of,
+    results,
+)
 from dloader.resolver._convert import (
     Converter,
     FailedAt,
@@ -38,7 +46,6 @@ from dloader.resolver._plan import Method, Plan, Step
 
 __all__ = ("Columns",)
 
-FUTURES = {Future, asyncio.Task}
 PLAIN = frozenset({bool, dict, float, int, list, str, type(None)})
 """Classes whose instances nobody needs to await."""
 
@@ -183,7 +190,7 @@ class Columns:
             touched: The batches that took keys while the values were asked for.
         """
         while True:
-            if _is_many(column.values):
+            if is_many(column.values):
                 left = self._wait_for_batches(column, [share.batch for share in column.values.shares])
                 awaited = True
             else:
@@ -216,7 +223,7 @@ class Columns:
             if type(value) in kinds:
                 future = value
                 if not asyncio.isfuture(value):
-                    values[index] = future = starter(self._loop)(_awaiting(value))
+                    values[index] = future = starter(self._loop)(result_of(value))
                 if not future.done():
                     left += 1
                     future.add_done_callback(done)
@@ -257,7 +264,7 @@ class Columns:
     def _resume(self, column: Column) -> None:
         self.running.discard(column)
         column.queued = False
-        if _are_done(column.values) or _has_failure(column.values):
+        if are_done(column.values) or has_failure(column.values):
             column.values = self._results(column)
         self._receive(column)
 
@@ -265,14 +272,10 @@ class Columns:
         """The results of the values that are futures; the first failure is raised with its place."""
         values = column.values
         try:
-            if _is_many(values):
-                return values.future.result()
-            if set(map(type, values)) <= FUTURES:
-                return [value.result() for value in values]
-            return [value.result() if asyncio.isfuture(value) else value for value in values]
+            return results(values)
         except BaseException:  # others may not be done: what was raised need not be what happened
             self.running.add(column)
-            index, failed = _first_failure(values)
+            index, failed = first_failure(values)
             if column.keys is not None:
                 index = column.keys.index(values.cache_keys[index])
         try:
@@ -316,7 +319,8 @@ class Columns:
         """Why a value could not be converted, and where it was meant to go."""
         self.note(failed.error, column, failed.index)
         given: Any = () if column.keys is not None else column.values[failed.index]
-        if type(given) is list and any(map(asyncio.isfuture, given)):
+        kind: type = type(given)  # pyright: ignore[reportUnknownVariableType]
+        if kind is list and any(map(asyncio.isfuture, given)):
             note(failed.error, "the method gave a list of futures: return loader.load_many(keys) instead")
         return failed.error
 
@@ -340,7 +344,7 @@ class Columns:
     async def stop(self) -> None:
         """Cancel what the tree has under way, and wait until it has ended, also when cancelled once more."""
         running, self.running = self.running, set()
-        tasks = [task for column in running for task in _abandoned(column)]
+        tasks = [task for column in running for task in abandon(column.values)]
         cancelled: asyncio.CancelledError | None = None
         while unfinished := [task for task in tasks if not task.done()]:
             try:
@@ -354,18 +358,6 @@ class Columns:
             await loader.shutdown()
         if cancelled is not None:
             raise cancelled
-
-
-def _abandoned(column: Column) -> Iterator[asyncio.Task[Any]]:
-    """Cancel what a column waits for; the tasks among it are still to be awaited."""
-    for value in (column.values.future,) if _is_many(column.values) else column.values:
-        if asyncio.iscoroutine(value):
-            value.close()  # a later node's method failed before it was awaited
-        elif asyncio.isfuture(value):
-            if not value.cancel() and not value.cancelled():
-                value.exception()  # looked at: another failure is being raised
-            elif isinstance(value, asyncio.Task):
-                yield value
 
 
 def _distinct(keys: list[Any]) -> list[Any]:
@@ -384,47 +376,6 @@ def _first_unusable(loader: DataLoader[Any, Any], keys: Sequence[Any]) -> int:
         except Exception:
             return index
     return 0
-
-
-def _is_many(value: Any) -> TypeGuard[Many[Any]]:
-    return isinstance(value, Many)
-
-
-def _are_done(values: Any) -> bool:
-    """Whether there is nothing left to wait for."""
-    if _is_many(values):
-        return True  # it waited for its batches, or one of them failed
-    if set(map(type, values)) <= FUTURES:
-        return all(map(Future.done, values))
-    return all(value.done() for value in values if asyncio.isfuture(value))
-
-
-def _has_failure(values: Sequence[Any]) -> bool:
-    return any(map(_has_failed, values))
-
-
-async def _awaiting(value: Any) -> Any:
-    return await value
-
-
-def _has_failed(value: Any) -> bool:
-    if not asyncio.isfuture(value) or not value.done():
-        return False
-    return value.cancelled() or value.exception() is not None
-
-
-def _first_failure(values: Any) -> tuple[int, asyncio.Future[Any]]:
-    """The first failed future among some values, and the place of the node that it is for."""
-    if _is_many(values):
-        return _first_failing_key(values), values.future  # a place among the distinct keys
-    return next((index, value) for index, value in enumerate(values) if _has_failed(value))
-
-
-def _first_failing_key(many: Many[Any]) -> int:
-    """The place of the key that a ``load_many`` failed for."""
-    failed = {cache_key for share in many.shares if share.batch.failed for cache_key in share.cache_keys}
-    wanted = failed or set(many.cache_keys)
-    return next(index for index, key in enumerate(many.cache_keys) if key in wanted and key not in many.found)
 
 
 def _nothing(_column: Column) -> None:
