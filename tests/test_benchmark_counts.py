@@ -105,7 +105,7 @@ class TestLoader:
             assert many.batches - few.batches == 100
             return (many.turns - few.turns) / 100
 
-        assert turns() <= 8
+        assert turns() <= 3  # at an idle loop it does not wait for further callers
         assert turns(dispatch=eager()) <= 3
 
     def test_making_a_loader_needs_no_event_loop(self) -> None:
@@ -230,4 +230,4 @@ class TestResolver:
         assert (few.batches, many.batches) == (FEW, MANY)
         assert few.tasks == many.tasks <= 2
         assert few.futures == many.futures
-        assert many.turns - few.turns <= 100 * 6
+        assert many.turns - few.turns <= 100 * 4
