@@ -77,7 +77,8 @@ def kind(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-def pytest_collection_finish() -> None:
-    """Take what is loaded by now out of the garbage collector's sight: `run` collects after each test."""
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_old_to_collect() -> None:
+    """Take what there is by now out of the garbage collector's sight: `run` collects after each test."""
     gc.collect()
     gc.freeze()
