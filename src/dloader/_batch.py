@@ -50,13 +50,14 @@ class State(Enum):
 class Batch(Generic[K, V]):
     """One call of the batch function in the making; lives from its first key until its callers are settled."""
 
-    # What most batches never need is a default of the class: a batch is made in a third of the time.
+    # What most batches never change is a default of the class: less to set for each batch.
     state = State.OPEN
     is_mixed = False
     """Whether an entry is something else than one caller's future."""
     has_crowds = False
+    """Whether several wait for one key."""
     shared = 0
-    """How many keys sets were the first to ask for."""
+    """How many keys a set was the first to ask for."""
     task: asyncio.Task[None] | None = None
     outdated: AbstractSet[Hashable] = frozenset()
     """Keys whose results must not be cached: they were primed, or cleared while the batch ran."""

@@ -224,8 +224,9 @@ class DataLoader(Generic[K, V]):
             key: Hashable and not ``None``, unless the loader has a ``cache_key_fn``.
 
         Returns:
-            A future of the caller's own: awaiting it gives the value or raises what the batch function gave
-            for the key. Cancelling it leaves other callers of the same key alone.
+            A plain future of the caller's own: awaiting it gives the value or raises what the batch function gave
+            for the key. Cancelling it leaves other callers of the same key alone. For a key that is cached it is
+            done already, and may be one that others have too.
 
         Raises:
             KeyTypeError: The key cannot be used. Nothing was requested.
