@@ -271,7 +271,7 @@ class Batch(Generic[K, V]):
                 self._watch()
             returned: Any = await batches.fetch(self.keys)
             if self.state is State.RUNNING:
-                # As nearly every batch function returns: the checks of `align` take a microsecond.
+                # As nearly every batch function returns: `align` is for the others.
                 kind: type = type(returned)  # pyright: ignore[reportUnknownVariableType]
                 is_aligned = kind is list and len(returned) == len(self.entries)
                 self._settle(returned if is_aligned else align(batches.loader, self, returned))
@@ -304,7 +304,7 @@ class Batch(Generic[K, V]):
         is_plain = not self.is_mixed
         only_sets = self.is_mixed and self.is_of_sets
         entries = self._end()
-        # As many values as entries: saying strict=True would cost a batch of one half a microsecond.
+        # As many values as entries: saying strict=True would cost each batch a quarter of a microsecond.
         pairs = iter(()) if only_sets else zip(entries.values(), values)  # noqa: B905
         while True:
             try:

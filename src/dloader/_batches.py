@@ -139,7 +139,7 @@ class Batches(Generic[K, V]):
         self.choose_way()
 
     def choose_way(self) -> None:
-        """See whether loads on this loop need care, which costs them as much again."""
+        """See whether loads on this loop need care, which costs time."""
         is_plain = self.plain_keys and not (self.instruments or self.loader.closed or self.cache.must_ask)
         self.plain_loop = self.loop if is_plain and self.loop is not None else NOWHERE
 

@@ -113,7 +113,9 @@ def checked_batch_function(name: str, given: T | None, other: T | None, has_meth
             f"loader {name!r} has a batch_load_fn method and was given a function too: keep one"
         )
     if isinstance(function, FunctionType) and function.__code__.co_flags & inspect.CO_COROUTINE:
-        return function  # as most are: what follows takes longer than making the rest of a loader
+        return (
+            function  # as most are: what follows takes two thirds of the time that the rest of a loader does
+        )
     if not callable(function):
         raise OptionError(f"the batch function of a loader must be an async callable, not {function!r}")
     if (

@@ -39,7 +39,7 @@ def start_task(
 
 
 def starter(loop: asyncio.AbstractEventLoop) -> Callable[[Coroutine[Any, Any, T]], asyncio.Task[T]]:
-    """What makes and starts tasks as `start_task` does, for many at once: half the time for each."""
+    """What makes and starts tasks as `start_task` does, for many at once: a fifth less time for each."""
     if sys.version_info >= (3, 12) and loop.get_task_factory() is None:
         return partial(asyncio.Task, loop=loop, eager_start=True)
     return loop.create_task

@@ -207,8 +207,8 @@ class Columns:
     def _wait_for(self, column: Column, touched: Sequence[Batch[Any, Any]]) -> tuple[int, bool]:
         """Arrange to be told when awaitable values are done: how many sources, and whether there are any.
 
-        Most often all values are futures of loads. Then it is their batches that are waited for, which takes a third
-        of the time; what is not done when these have ended is then waited for by itself.
+        Most often all values are futures of loads. Then it is their batches that are waited for, and no future needs
+        a callback; what is not done when these have ended is then waited for by itself.
         """
         values: list[Any] = column.values
         all_kinds = set(map(type, values))
