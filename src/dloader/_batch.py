@@ -294,9 +294,7 @@ class Batch(Generic[K, V]):
 
     def _settle(self, values: Sequence[V]) -> None:
         """Give everybody the result of their key."""
-        kinds = set(
-            map(type, values)
-        )  # one look at the few types that occur, much cheaper than one at each value
+        kinds = set(map(type, values))  # much cheaper than a look at each value
         for kind in kinds:
             if issubclass(kind, BaseException):
                 self._settle_with_errors(values)

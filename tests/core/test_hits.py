@@ -169,6 +169,36 @@ class TestSharedFutures:
         run(law)
 
 
+class OwnFuture(asyncio.Future):
+    """What a loop of its own kind may make."""
+
+
+class OwnLoop(asyncio.SelectorEventLoop):
+    """An event loop with futures of its own class."""
+
+    def create_future(self):
+        return OwnFuture(loop=self)
+
+
+class TestLoopsWithFuturesOfTheirOwn:
+    @pytest.mark.parametrize("bound", ["inside", "outside"])
+    def test_a_hit_gives_the_value(self, bound):
+        """And not the future that it is kept in."""
+
+        async def law():
+            first = loader.load(1)
+            assert await asyncio.gather(first, loader.load(2)) == [10, 20]
+            assert await loader.load(1) == 10
+            assert await loader.load_many([1, 2, 3]) == [10, 20, 30]
+            assert loader.cache_map == {1: 10, 2: 20, 3: 30}
+
+        with asyncio.Runner(loop_factory=OwnLoop) as runner:
+            loader = DataLoader(Recorder(), loop=runner.get_loop())
+            if bound == "outside":
+                loader.load(2)
+            runner.run(law())
+
+
 class TestTheMapping:
     def test_it_is_a_mapping_of_the_values(self, run):
         """Which may be changed, and then counts."""
