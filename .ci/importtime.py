@@ -1,6 +1,8 @@
 """Fail when `import dloader` adds too much to `import asyncio`, or loads more than the standard library.
 
-The cost is what `python -X importtime` says, the least of several runs: a busy machine can only add to it.
+The cost is what `python -X importtime` says. A busy machine can only add to it, so one run within the budget is enough.
+The budget is 10 ms, or a quarter of what `import asyncio` takes where that is more: a machine that reads and runs
+modules slowly is slow at both.
 """
 
 import json
@@ -9,7 +11,8 @@ import subprocess
 import sys
 
 BUDGET_MS = 10.0
-RUNS = 10
+BUDGET_SHARE = 0.25
+RUNS = 50
 
 # Modules that site-packages' own start-up hooks import are there before; they are not dloader's doing.
 LIST_FOREIGN = """
@@ -28,22 +31,29 @@ def python(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def import_ms() -> float:
-    """Return the milliseconds of one first `import dloader` in a process that has asyncio already."""
+def import_ms() -> tuple[float, float]:
+    """Return the milliseconds of `import asyncio` in a new process, and those of `import dloader` after it."""
     report = python("-X", "importtime", "-c", "import asyncio, dloader").stderr
-    line = re.search(r"^import time: +\d+ \| +(\d+) \| dloader$", report, re.MULTILINE)
-    if line is None:
-        sys.exit(f"dloader is not in the import report:\n{report}")
-    return int(line[1]) / 1000
+    lines = re.findall(r"^import time: +\d+ \| +(\d+) \| (asyncio|dloader)$", report, re.MULTILINE)
+    found = {name: int(microseconds) / 1000 for microseconds, name in lines}
+    if found.keys() != {"asyncio", "dloader"}:
+        sys.exit(f"asyncio or dloader is not in the import report:\n{report}")
+    return found["asyncio"], found["dloader"]
 
 
 def main() -> None:
     """Check the imports, then their cost."""
     if foreign := json.loads(python("-c", LIST_FOREIGN).stdout):
         sys.exit(f"import dloader loads more than the standard library: {', '.join(foreign)}")
-    best = min(import_ms() for _ in range(RUNS))
-    print(f"import dloader: {best:.1f} ms beyond asyncio, of {BUDGET_MS:.0f} ms allowed")
-    if best > BUDGET_MS:
+    for _ in range(RUNS):
+        asyncio_ms, cost = import_ms()
+        budget = max(BUDGET_MS, BUDGET_SHARE * asyncio_ms)
+        print(
+            f"import dloader: {cost:.1f} ms beyond asyncio ({asyncio_ms:.0f} ms), of {budget:.1f} ms allowed"
+        )
+        if cost <= budget:
+            break
+    else:
         sys.exit("import dloader is too slow; see it with: python -X importtime -c 'import asyncio, dloader'")
 
 

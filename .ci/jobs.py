@@ -1,0 +1,198 @@
+"""The gate's jobs: one function each, in the order in which they start, the longest first.
+
+A job gets a `Place` (see gate.py): a fresh copy of the tree, in which it makes its environment and runs commands. The
+first that fails ends it. The first line of its docstring is what `.ci/run --list` says.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from peer_suites import SUITES
+from readme_command import command
+
+if TYPE_CHECKING:
+    from gate import Place
+
+SUPPORTED = ("3.11", "3.12", "3.13", "3.14")
+QUICK = ("quick-tests", "types", "lint")
+ON_REQUEST = ("quick-tests",)
+"""What other jobs do better, if more slowly."""
+AT_LAST = ("coverage", "import-time")
+"""What needs the results of the others, or a quiet machine: run one by one when they are done."""
+
+WITHOUT_BROWSER = (
+    "properties",
+    "benchmarks",
+    "types",
+    "lint",
+    "peer-suites",
+    "newcomer-demo",
+    "json-demo",
+    *AT_LAST,
+)
+"""What does not run the tests that look at pages."""
+
+PYTEST = ("-m", "pytest", "-q", "-rs", "--durations=5")
+LINT = ("--editable", ".[test]", "--group", "lint")
+
+
+def install_browser(place: Place) -> None:
+    """Install Debian's Chromium where there is none and we may: the tests look at pages with it, or are skipped."""
+    if shutil.which("chromium") or not shutil.which("apt-get") or os.geteuid() != 0:
+        return
+    with suppress(subprocess.CalledProcessError):  # in CI the tests say then that they need it
+        apt = ("apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300")
+        place.run(*apt, "update")
+        place.run(
+            *apt, "install", "-y", "--no-install-recommends", "chromium", DEBIAN_FRONTEND="noninteractive"
+        )
+
+
+def tests(place: Place, version: str) -> None:
+    """The tests against the built wheel on this Python."""
+    place.install_wheel(version)
+    if version == place.newest:
+        measured_tests(place)
+    else:
+        place.run("python", *PYTEST)
+
+
+def measured_tests(place: Place) -> None:
+    """Run the tests, and note which lines they run.
+
+    This is done on the newest Python, and on the oldest one, where tasks cannot start at once: together they run every
+    line. Measuring makes tests slow, and other jobs search longer: so few random examples.
+    """
+    data = place.shared / f".coverage.{place.folder.name}"
+    place.run("coverage", "run", *PYTEST, COVERAGE_FILE=str(data), HYPOTHESIS_PROFILE="quick")
+
+
+def newcomer_test(place: Place) -> None:
+    """README's command for the tests, as a newcomer's first command, on the oldest Python."""
+    readme(place, "pytest")
+
+
+def properties(place: Place) -> None:
+    """The tests that draw programs and trees at random, with many more examples."""
+    place.install_wheel(place.newest)
+    found = [path for path in place.glob("tests/**/test_*.py") if "from hypothesis" in path.read_text()]
+    place.run("python", *PYTEST, *found, HYPOTHESIS_PROFILE="ci")
+
+
+def benchmarks(place: Place) -> None:
+    """The benchmarks with all peers, in a size that says nothing about speed: equal outputs, and counts."""
+    python = place.folder / "benchmarks/.venv/bin/python"  # which the first run makes
+    place.run(place.pythons[place.newest], "benchmarks/run.py", "--smoke", "--json=s.json", "--svg=s.svg")
+    place.uv("pip", "install", "--python", python, "--editable", ".[test]")
+    place.run(python, *PYTEST, *place.glob("tests/test_benchmark*.py"))
+
+
+def lowest(place: Place) -> None:
+    """The tests with the oldest dependencies that pyproject.toml allows, on the oldest Python."""
+    python = place.pythons[place.oldest]
+    every = ("--resolution=lowest-direct", "--all-extras", "pyproject.toml", "--output-file=lowest.txt")
+    place.uv("pip", "compile", "--python", python, *every)
+    place.install_wheel(place.oldest, "--constraints", "lowest.txt")
+    measured_tests(place)
+
+
+def any_order(place: Place) -> None:
+    """The tests in a random order, in two processes, on a Python between oldest and newest; the log says the seed."""
+    place.install_wheel(place.between, "--group", "any-order")
+    place.run("python", *PYTEST, "-n", "2", f"--randomly-seed={int(time.time())}")
+
+
+def quick_tests(place: Place) -> None:
+    """The tests on the newest Python, in two processes and with few random examples."""
+    place.install_wheel(place.newest, "--group", "any-order")
+    place.run("python", *PYTEST, "-n", "2", "-p", "no:randomly", HYPOTHESIS_PROFILE="quick")
+
+
+def types(place: Place) -> None:
+    """The type checkers, mypy and pyright."""
+    place.install(place.newest, *LINT)
+    place.run_all("mypy", "mypy --python-version 3.13", "pyright")
+
+
+def lint(place: Place) -> None:
+    """Style, layers, the limits of the house, and the changelog's lines."""
+    place.install(place.newest, *LINT)
+    changelog = "towncrier build --draft --version next"
+    place.run_all(
+        changelog, "ruff check", "ruff format --check", "lint-imports", "python .ci/house.py --check"
+    )
+
+
+def peer_suites(place: Place) -> None:
+    """The tests of the libraries that dloader.compat takes the place of, with nothing but import lines changed."""
+    place.install_wheel(
+        place.newest, "pip", *dict.fromkeys(need for suite in SUITES.values() for need in suite.needs)
+    )
+    place.run_all(*(f"python .ci/peer_suites.py {name}" for name in SUITES))
+    place.uv("pip", "install", "--python", ".venv/bin/python", *(suite.release for suite in SUITES.values()))
+    place.run("python", ".ci/peer_programs.py", "150")
+
+
+def real_data(place: Place) -> None:
+    """Answers of mapped classes over real data, which a source package has: what lazy loads give."""
+    place.install_wheel(place.newest, "pip")
+    place.run("python", ".ci/real_data.py")
+
+
+def newcomer_demo(place: Place) -> None:
+    """README's command for the demo, as a newcomer's first command."""
+    readme(place, "dloader demo")
+
+
+def readme(place: Place, ending: str) -> None:
+    """Run the command of README.md that ends in these words."""
+    text = (place.folder / "README.md").read_text(encoding="utf-8")
+    python = f'export PATH="{Path(place.pythons[place.oldest]).parent}:$PATH"\n'
+    place.run("bash", "-euc", python + command(text, ending), PYTEST_ADDOPTS="-rs --durations=5")
+
+
+def json_demo(place: Place) -> None:
+    """The demo's JSON is JSON."""
+    place.install_wheel(place.newest, extra="demo")
+    line = "dloader demo --json | python -m json.tool --no-indent | cut -c 1-200"
+    place.run("bash", "-euo", "pipefail", "-c", line)
+
+
+def coverage(place: Place) -> None:
+    """All lines and branches are run by the tests: those of `lowest` and of the newest Python, added up."""
+    place.install(place.newest, "coverage")
+    data = str(place.shared / ".coverage")
+    place.run("coverage", "combine", "--quiet", place.shared, COVERAGE_FILE=data)
+    place.run("coverage", "report", "--precision=2", "--fail-under=100", COVERAGE_FILE=data)
+
+
+def import_time(place: Place) -> None:
+    """`import dloader` loads only the standard library, and costs little."""
+    place.install_wheel(place.newest, extra="resolver")
+    place.run("python", ".ci/importtime.py")
+
+
+JOBS = (
+    newcomer_test,
+    properties,
+    benchmarks,
+    lowest,
+    any_order,
+    quick_tests,
+    types,
+    lint,
+    peer_suites,
+    real_data,
+    newcomer_demo,
+    json_demo,
+    coverage,
+    import_time,
+)
+"""All but `tests`, of which there is one for each Python here, run on request where another job is for that Python."""
