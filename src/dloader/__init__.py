@@ -1,9 +1,11 @@
 """dloader: async data loading for Python; ask for one key at a time, load many at once."""
 
-from dloader._dispatch import Dispatch, OpenBatch, delay, eager, manual, settle
-from dloader._events import Requested, Statistics
-from dloader._loader import BatchResult, DataLoader, LoadFunction
-from dloader._rows import build_list, build_object
+from dloader._core._dispatch import Dispatch, OpenBatch, delay, eager, manual, settle
+from dloader._core._hooks import current_batch
+from dloader._core._limit import Limit
+from dloader._core._loader import DataLoader
+from dloader._core._rows import build_list, build_object
+from dloader._core._types import BatchResult, LoadFunction, Requested
 from dloader.errors import (
     BatchAbortedError,
     BatchResultError,
@@ -16,14 +18,16 @@ from dloader.errors import (
     OptionError,
     PlanError,
     RecursiveLoadError,
+    RepeatedLoadError,
     WrongLoopError,
 )
-from dloader.instruments import BatchInfo, Instrument
+from dloader.instruments import BatchInfo, BatchRecord, Instrument, Statistics, watch
 from dloader.registry import LoaderRegistry
 
 __all__ = (
     "BatchAbortedError",
     "BatchInfo",
+    "BatchRecord",
     "BatchResult",
     "BatchResultError",
     "DataLoader",
@@ -32,6 +36,7 @@ __all__ = (
     "EndlessTreeError",
     "Instrument",
     "KeyTypeError",
+    "Limit",
     "LoadFunction",
     "LoaderClosedError",
     "LoaderParamError",
@@ -41,13 +46,16 @@ __all__ = (
     "OptionError",
     "PlanError",
     "RecursiveLoadError",
+    "RepeatedLoadError",
     "Requested",
     "Statistics",
     "WrongLoopError",
     "build_list",
     "build_object",
+    "current_batch",
     "delay",
     "eager",
     "manual",
     "settle",
+    "watch",
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dloader._shorten import shorten
+from dloader._text import shorten
 
 __all__ = (
     "BatchAbortedError",
@@ -22,6 +22,7 @@ __all__ = (
     "OptionError",
     "PlanError",
     "RecursiveLoadError",
+    "RepeatedLoadError",
     "WrongLoopError",
 )
 
@@ -73,8 +74,16 @@ class RecursiveLoadError(DloaderError, RuntimeError):
     def __init__(self, name: str, key: object) -> None:
         super().__init__(
             f"a batch function asked loader {name!r} for key {shorten(key)} while that key's batch waits for it: "
-            f"the load would never end"
+            f"the load would never end. Keys of one batch wait for each other: let each have its own "
+            f"(max_batch_size=1), or load what a key needs inside the batch function"
         )
+
+
+class RepeatedLoadError(DloaderError):
+    """Under ``dloader.trace.record(strict=True)`` a loader is asked for one key after another, which makes no batches.
+
+    The message has the loader, the place and the cure. What was asked for before has been loaded.
+    """
 
 
 class EndlessTreeError(DloaderError, RecursionError):
@@ -85,7 +94,7 @@ class EndlessTreeError(DloaderError, RecursionError):
 
 
 class LoaderParamError(DloaderError, TypeError):
-    """A loader that a resolve really needs lacks a parameter."""
+    """A loader lacks a parameter that it really needs, or a registry was given one that does not fit."""
 
 
 class PlanError(DloaderError, TypeError):

@@ -8,16 +8,47 @@ from functools import partial
 from itertools import count
 
 import pytest
-from loops import Recorder, turns
+from loops import Recorder
 
-from dloader import (
-    BatchAbortedError,
-    BatchResultError,
-    DataLoader,
-    DloaderError,
-    MissingKeyError,
-    RecursiveLoadError,
-)
+from dloader import BatchAbortedError, BatchResultError, DataLoader, DloaderError, MissingKeyError
+
+
+class TestDefaults:
+    @pytest.mark.parametrize(
+        "default",
+        [[], [[1]], {"a": [1]}, {1}, type("Rows", (list,), {})([1])],
+        ids=["empty", "list", "dict", "set", "subclass"],
+    )
+    def test_each_key_has_its_own_copy(self, run, default):
+        """As deep as it goes: what one caller changes does not reach another."""
+
+        async def law():
+            async def nothing(keys):
+                return {}
+
+            loader = DataLoader(nothing, default=default)
+            one, two = await asyncio.gather(loader.load(1), loader.load(2))
+            assert one == two == default
+            assert type(one) is type(default)
+            assert one is not two
+            assert one is not default
+            if one and type(one) is not set:
+                inner = (one["a"], two["a"]) if isinstance(one, dict) else (one[0], two[0])
+                assert isinstance(inner[0], int) or inner[0] is not inner[1]
+
+        run(law)
+
+    @pytest.mark.parametrize(
+        "default", [None, 0, "", (1, [2]), object()], ids=["None", "0", "str", "tuple", "object"]
+    )
+    def test_others_are_given_as_they_are(self, run, default):
+        async def law():
+            async def nothing(keys):
+                return {}
+
+            assert await DataLoader(nothing, default=default).load(1) is default
+
+        run(law)
 
 
 class Boom(Exception):
@@ -121,7 +152,7 @@ class TestWhateverItDoes:
             assert all(isinstance(answer, kind) for answer in in_place)
             assert await loader.load_many([1, 2]) == [10, 20]
             assert loader.statistics.batches == 2
-            assert not loader._batches.waiting
+            assert loader.is_idle
 
         run(law)
 
@@ -319,7 +350,15 @@ class TestWhatItMayBe:
         run(law)
 
     @pytest.mark.parametrize(
-        "shape", [list, tuple, deque, iter, lambda r: (x for x in r), lambda r: range(10, 30, 10)], ids=str
+        "shape",
+        [
+            list,
+            tuple,
+            deque,
+            iter,
+            pytest.param(lambda values: (value for value in values), id="generator"),
+            pytest.param(lambda values: range(10, 30, 10), id="range"),
+        ],
     )
     def test_any_sequence_or_iterator_in_the_order_of_the_keys(self, run, shape):
         """Also the lists that build_list and build_object return, and generators."""
@@ -342,6 +381,15 @@ class TestWhatItMayBe:
 
         async def law():
             assert await DataLoader(Recorder(lambda keys: Rows())).load_many([1, 2]) == [10, 20]
+
+        run(law)
+
+    def test_values_of_a_dict(self, run):
+        """They have an order."""
+
+        async def law():
+            loader = DataLoader(Recorder(lambda keys: {key: key * 10 for key in keys}.values()))
+            assert await loader.load_many([3, 1, 2]) == [30, 10, 20]
 
         run(law)
 
@@ -406,129 +454,16 @@ class TestMappings:
 
         run(law)
 
-
-class TestLoadsOfItsOwn:
-    @pytest.mark.parametrize("ask", ["load", "load_many", "task"])
-    def test_a_load_of_the_key_that_it_is_loading_is_an_error(self, run, ask):
-        """It would wait for itself for ever."""
+    @pytest.mark.parametrize("by", ["cache key", "nothing"])
+    def test_mapping_and_keys_that_only_look_hashable(self, run, by):
+        """What holds something unhashable is looked up by its cache key."""
 
         async def law():
             async def load(keys):
-                if ask == "load":
-                    return [await loader.load(key) for key in keys]
-                if ask == "load_many":
-                    return await loader.load_many([7, *keys], return_exceptions=True)
+                return {str(key): "found" for key in keys} if by == "cache key" else {}
 
-                async def inner():
-                    return await loader.load(keys[0])
-
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(inner())
-                return None
-
-            loader = DataLoader(load, name="users")
-            error = (await asyncio.gather(loader.load(1), return_exceptions=True))[0]
-            if ask == "task":
-                error = error.exceptions[0]
-            assert isinstance(error, RecursiveLoadError)
-            assert "'users'" in str(error)
-            assert "1" in str(error)
-            assert not loader._batches.waiting
-            loader.load_fn = Recorder()
-            assert await loader.load(1) == 10
-
-        run(law)
-
-    def test_a_circle_through_another_loader_is_an_error(self, run):
-        """A user who needs a team who needs the user: nobody would ever be answered."""
-
-        async def law():
-            async def load_users(keys):
-                return await teams.load_many(keys)
-
-            async def load_teams(keys):
-                return await users.load_many(keys)
-
-            users, teams = DataLoader(load_users), DataLoader(load_teams)
-            with pytest.raises(RecursiveLoadError):
-                await users.load(1)
-            assert not users._batches.waiting
-            assert not teams._batches.waiting
-
-        run(law)
-
-    @pytest.mark.parametrize("limit", [None, 1])
-    def test_loads_of_other_keys_work_also_when_one_batch_may_run_at_a_time(self, run, limit):
-        """A batch that waits for another of its loader lends it its place."""
-
-        async def law():
-            async def load(keys):
-                calls.append(keys)
-                parents = await loader.load_many([key - 1 for key in keys if key > 0])
-                return [key + sum(parents) for key in keys]
-
-            calls: list = []
-            loader = DataLoader(load, max_concurrency=limit)
-            assert await loader.load(4) == 10
-            assert calls == [[4], [3], [2], [1], [0]]
-
-        run(law)
-
-    def test_nested_batches_keep_to_max_concurrency_among_themselves(self, run):
-        """The batch that waits does not count; one session never runs two statements at once."""
-
-        async def law():
-            async def load(keys):
-                nonlocal reading
-                if keys == [0]:
-                    return [sum(await loader.load_many([1, 2, 3]))]
-                reading += 1
-                assert reading == 1
-                await turns(2)
-                reading -= 1
-                return keys
-
-            reading = 0
-            loader = DataLoader(load, 1, max_concurrency=1)
-            assert await asyncio.gather(loader.load(0), loader.load(4)) == [6, 4]
-
-        run(law)
-
-    def test_a_nested_load_of_a_key_in_the_queue_brings_its_batch_forward(self, run):
-        """Else the running batch and the one in the queue would wait for each other."""
-
-        async def law():
-            async def load(keys):
-                calls.append(keys)
-                if keys == [1]:
-                    await turns(10)
-                    return [await loader.load(2)]
-                return keys
-
-            calls: list = []
-            loader = DataLoader(load, max_concurrency=1, max_batch_size=1)
-            assert await asyncio.gather(loader.load(1), loader.load(3), loader.load(2)) == [2, 3, 2]
-            assert calls == [[1], [2], [3]]
-
-        run(law)
-
-    def test_tasks_that_outlive_their_batch_may_load_its_keys(self, run):
-        """Only a batch that is being awaited can wait for itself."""
-
-        async def law():
-            async def later():
-                await first
-                return await loader.clear(1).load(1)
-
-            async def load(keys):
-                if not tasks:
-                    tasks.append(asyncio.create_task(later()))
-                return keys
-
-            tasks: list = []
-            loader = DataLoader(load)
-            first = asyncio.ensure_future(loader.load(1))
-            assert await first == 1
-            assert await tasks[0] == 1
+            loader = DataLoader(load, cache_key_fn=str, default="default")
+            expected = "found" if by == "cache key" else "default"
+            assert await loader.load_many([(1, [2]), {"a": 1}]) == [expected] * 2
 
         run(law)

@@ -457,7 +457,7 @@ class TestMaps:
             gone, stays = loader.load(5), loader.load_many([1, 2, 3, 4])
             assert await stays == [10, 20, 30, 40]
             assert await asyncio.gather(*more) == [40, 50]
-            assert not loader._batches.waiting
+            assert loader.is_idle
 
         more: list = []
         loader = gone = None
@@ -475,8 +475,7 @@ class TestMaps:
             loader = DataLoader(Recorder(turns=1), cache_map=Cancelling())
             future = loader.load(1)
             assert await future == 10
-            assert not loader._batches.waiting
-            assert not loader._batches.running
+            assert loader.is_idle
 
         future = None
         run(law)
@@ -526,7 +525,7 @@ class TestCacheKeys:
                 with pytest.raises(KeyTypeError, match=r"'users'.*cache_key_fn") as caught:
                     loader.load(key)
                 assert isinstance(caught.value, TypeError)
-            assert not loader._batches.waiting
+            assert loader.is_idle
 
         run(law)
 

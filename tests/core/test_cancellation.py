@@ -61,8 +61,7 @@ class TestBeforeDispatch:
             loader.load(1).cancel()
             loader.load_many([1, 2]).cancel()
             await turns(10)
-            assert not loader._batches.waiting
-            assert loader._batches.open is None
+            assert loader.is_idle
             assert recorder.calls == []
             assert loader.statistics.batches == 0
             assert await loader.load(1) == 10
@@ -103,6 +102,25 @@ class TestBeforeDispatch:
 
         run(law)
 
+    def test_keys_that_are_left_again_and_again_take_no_room(self, run):
+        """Not even one of many, when another has been left before."""
+
+        async def law():
+            function = Recorder()
+            loader = DataLoader(function, max_batch_size=40)
+            kept = []
+            for key in range(40):
+                kept.append(loader.load(key))
+                if key in (37, 38):
+                    kept.pop().cancel()
+            kept.append(loader.load(40))
+            kept.pop().cancel()
+            kept += [loader.load(key) for key in (41, 42)]
+            await asyncio.gather(*kept)
+            assert function.calls == [[key for key in range(43) if key not in (37, 38, 40)]]
+
+        run(law)
+
     def test_a_closed_batch_in_the_queue_is_left_too(self, run):
         """It waits for max_concurrency, and is still nobody's."""
 
@@ -118,7 +136,7 @@ class TestBeforeDispatch:
             assert await asyncio.gather(one, three, again) == [10, 30, 20]
             await turns(8)
             assert recorder.calls == [[1], [2], [3]]
-            assert not loader._batches.waiting
+            assert loader.is_idle
 
         run(law)
 
@@ -156,10 +174,10 @@ class TestInFlight:
             for future in gone:
                 future.cancel()
             await turns(1)
-            assert not loader._batches.waiting
+            assert "waiting=0" in repr(loader)
             await turns(1)
             assert recorder.cancelled == 1
-            assert not loader._batches.running
+            assert loader.is_idle
             gate.set()
             assert await loader.load(1) == 10
 
@@ -208,27 +226,28 @@ class TestInFlight:
             asyncio.get_running_loop().set_task_factory(
                 lambda loop, coro, **kw: asyncio.Task(coro, loop=loop, **kw)
             )
+
+            def batch_tasks():
+                """The batches' tasks are named after their loader."""
+                return [task for task in asyncio.all_tasks() if task.get_name().startswith("Recorder-")]
+
             one = loader.load(1)
             loader.dispatch()
             one.cancel()
             two = loader.load(2)
             loader.dispatch()
-            [task] = [
-                task
-                for task in asyncio.all_tasks()
-                if "-1" in task.get_name() and "Recorder" in task.get_name()
-            ]
+            [task] = batch_tasks()
             await turns(3)
             assert task.done()
             assert await two == 20
             three = loader.load(3)
             loader.dispatch()
-            for batch in loader._batches.running:
-                batch.task.cancel()
+            [task] = batch_tasks()
+            task.cancel()
             with pytest.raises(BatchAbortedError):
                 await three
             assert recorder.calls == [[2]]
-            assert not loader._batches.running
+            assert loader.is_idle
             await loader.aclose(drain=True)
 
         run(law)
@@ -253,7 +272,7 @@ class TestInFlight:
                 await future
             await turns(2)
             assert stopped
-            assert not loader._batches.running
+            assert loader.is_idle
 
         run(law)
 
@@ -269,7 +288,7 @@ class TestInFlight:
             future = loader.load(1)
             await turns(8)
             assert future.cancelled()
-            assert not loader._batches.running
+            assert loader.is_idle
 
         run(law)
 
@@ -288,7 +307,7 @@ class TestInFlight:
             future.cancel()
             await turns(2)
             assert loader.cache_map == {}
-            assert not loader._batches.running
+            assert loader.is_idle
 
         run(law)
 
@@ -440,8 +459,7 @@ class TestTheWaysToLeave:
             assert calls == [[1], [2]]
             many.cancel()
             await turns(3)
-            assert not loader._batches.running
-            assert not loader._batches.waiting
+            assert loader.is_idle
             assert loader.cache_map == {1: 1}
             assert calls == [[1], [2]]
 

@@ -16,6 +16,12 @@ async def after(number, load):
     return await load()
 
 
+def load_and_tell(loader, told):
+    """Load, and let somebody go on."""
+    loader.load(2)
+    told.set()
+
+
 async def nested(depth, load):
     """Load below some levels of gather and tasks."""
     if depth == 0:
@@ -166,7 +172,12 @@ class TestOtherPolicies:
         async def law():
             recorder = Recorder()
             loader = DataLoader(recorder, dispatch=delay(0.01))
-            await asyncio.gather(loader.load(1), after(5, partial(loader.load, 2)))
+            later = asyncio.Event()
+            asyncio.get_running_loop().call_later(0.001, load_and_tell, loader, later)
+            first = loader.load(1)  # its batch closes after that timer, however late the two are called
+            await later.wait()
+            assert not recorder.calls
+            await first
             assert recorder.calls == [[1, 2]]
 
         run(law)
@@ -404,3 +415,31 @@ class TestGraphQL:
             assert len(recorder.calls) == 1
 
         run(law)
+
+
+class TestPolicyOfAClass:
+    @pytest.mark.parametrize(
+        "policy",
+        [
+            pytest.param(lambda batch: batch.close(), id="function"),
+            pytest.param(lambda batch, _turns=1: batch.close(), id="with a default"),
+            pytest.param(lambda loader, batch: batch.close(), id="method"),
+            pytest.param(staticmethod(lambda batch: batch.close()), id="staticmethod"),
+            pytest.param(classmethod(lambda cls, batch: batch.close()), id="classmethod"),
+        ],
+    )
+    def test_it_may_be_a_function_or_a_method(self, run, caplog, policy):
+        recorder = Recorder()
+
+        class Users(DataLoader[int, int]):
+            dispatch_policy = policy
+
+            async def batch_load_fn(self, keys):
+                return await recorder(keys)
+
+        async def law():
+            assert await asyncio.gather(*map(Users().load, (1, 2))) == [10, 20]
+            assert recorder.calls == [[1], [2]]  # closed at once: each has a batch of its own
+
+        run(law)
+        assert not caplog.records

@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
-from loops import LoopRunner, Recorder, turns
+from loops import KINDS, LoopRunner, Recorder, turns
 
-from dloader import DataLoader, KeyTypeError, LoaderClosedError
+from dloader import BatchResultError, DataLoader, KeyTypeError, LoaderClosedError, OptionError
 
 
 class Odd:
@@ -19,6 +19,7 @@ class Odd:
 
 
 class TestSharedFutures:
+    @pytest.mark.parametrize("run", KINDS, indirect=True)  # where every load is checked, each gets its own
     def test_callers_share_a_future_only_once_it_is_done(self, run):
         """Nobody can cancel it any more."""
 
@@ -38,6 +39,7 @@ class TestSharedFutures:
         run(law)
 
     @pytest.mark.parametrize("way", ["load_many", "prime", "cache_map"])
+    @pytest.mark.parametrize("run", KINDS, indirect=True)  # where every load is checked, each gets its own
     def test_a_value_without_a_future_gets_one_at_its_first_hit(self, run, way):
         """Then that one is shared."""
 
@@ -141,32 +143,82 @@ class TestSharedFutures:
         assert futures[0] is not futures[1]
         assert loader.statistics.batches == 1
 
-    @pytest.mark.parametrize("way", ["load", "two loads", "load_many", "prime", "clear"])
-    def test_values_may_be_futures_themselves(self, run, way):
-        """They are what the caller gets, not what the caller awaits."""
+    @pytest.mark.parametrize("make", ["future", "task", "coroutine"])
+    @pytest.mark.parametrize(
+        "options", [{}, {"cache_map": {}}, {"cache": False}], ids=lambda o: " ".join(o) or "cached"
+    )
+    def test_results_that_nobody_has_awaited_are_errors_of_their_keys(self, run, make, options):
+        """They were handed out, and cached, instead of what they stand for."""
 
         async def law():
-            value = asyncio.get_running_loop().create_future()
-            loader = DataLoader(Recorder(lambda keys: [value] * len(keys)))
-            if way == "load":
-                await loader.load(1)
-            elif way == "two loads":
-                await asyncio.gather(loader.load(1), loader.load(1))
-            elif way == "load_many":
-                await loader.load_many([1])
-            elif way == "prime":
-                loader.prime(1, value)
-            else:
-                pending = loader.load(1)
-                loader.prime(2, 20)
-                await pending
-            assert await loader.load(1) is value
-            assert await loader.load(1) is value
-            assert await loader.load_many([1]) == [value]
-            assert loader.cache_map[1] is value
-            assert not value.done()
+            async def answer(keys):
+                return [to_await(make) if key == 1 else key * 10 for key in keys]
+
+            loader = DataLoader(answer, **options)
+            asked = (
+                loader.load(1),
+                loader.load(1),
+                loader.load(2),
+                loader.load_many([1, 2], return_exceptions=True),
+            )
+            one, again, two, many = await asyncio.gather(*asked, return_exceptions=True)
+            for error in (one, again, many[0]):
+                assert type(error) is BatchResultError
+                assert "for key 1, which nobody awaits: return await asyncio.gather(...)" in str(error)
+            assert two == many[1] == 20
+            assert 1 not in loader.cache_map
+            with pytest.raises(BatchResultError):
+                await DataLoader(answer).load_many([2, 1])
+            await turns(2)
 
         run(law)
+
+    @pytest.mark.parametrize("make", ["future", "task", "coroutine"])
+    @pytest.mark.parametrize("is_primed", [False, True])
+    @pytest.mark.parametrize("cache", ["default", "mapping", "none"])
+    def test_also_where_the_key_is_alone_in_its_batch(self, run, make, cache, is_primed):
+        """Batches of one key that one caller waits for are answered on a way of their own."""
+
+        async def law():
+            async def answer(keys):
+                if is_primed:
+                    loader.prime(1, 5)
+                return [to_await(make) for _ in keys]
+
+            cache_map = {} if cache == "mapping" else None
+            loader = DataLoader(answer, cache=cache != "none", cache_map=cache_map)
+            with pytest.raises(BatchResultError, match="for key 1, which nobody awaits"):
+                await loader.load(1)
+            assert dict(loader.cache_map) == ({1: 5} if is_primed and cache != "none" else {})
+            await turns(2)
+
+        run(law)
+
+    @pytest.mark.parametrize("make", ["future", "task", "coroutine"])
+    def test_nor_can_they_be_put_into_the_cache(self, run, make):
+        async def law():
+            loader = DataLoader(Recorder(), name="users")
+            for put in (
+                lambda value: loader.prime(1, value),
+                lambda value: loader.prime_many({1: value}),
+                lambda value: loader.cache_map.update({1: value}),
+            ):
+                value = to_await(make)
+                with pytest.raises(OptionError, match="the value of key 1 cannot be <.*await it first"):
+                    put(value)
+                getattr(value, "close", getattr(value, "cancel", None))()
+            assert await loader.load(1) == 10
+            await turns(2)
+
+        run(law)
+
+
+def to_await(kind):
+    """Something that stands for a value."""
+    loop = asyncio.get_running_loop()
+    if kind == "future":
+        return loop.create_future()
+    return loop.create_task(turns(1)) if kind == "task" else turns(1)
 
 
 class OwnFuture(asyncio.Future):

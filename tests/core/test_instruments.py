@@ -98,9 +98,11 @@ class TestInstruments:
                 pass
 
             def fail(*args):
+                calls.append(args)
                 raise ValueError("broken")
 
             setattr(Broken, hook, fail)
+            calls: list = []
             log = Log()
             loader = DataLoader(Recorder(), name="users", instruments=[Broken(), log])
             assert await asyncio.gather(loader.load(1), loader.load(2), loader.load_many([1, 3])) == [
@@ -108,8 +110,10 @@ class TestInstruments:
                 20,
                 [10, 30],
             ]
-            assert loader._batches.instruments == [log]
             assert len(log.events) == 7
+            assert await loader.load(4) == 40
+            assert len(log.events) == 11
+            assert len(calls) == 1
 
         run(law)
         [record] = caplog.records

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from counting import pending_futures
 from loops import Recorder, turns
 
 from dloader import DataLoader, KeyTypeError, manual
@@ -50,9 +51,10 @@ class TestLoadMany:
         async def law():
             recorder = Recorder()
             loader = DataLoader(recorder)
+            before = pending_futures()
             first, many, last = loader.load(1), loader.load_many([1, 2, 3]), loader.load(3)
             assert isinstance(many, asyncio.Future)
-            assert len({id(entry) for entry in loader._batches.entries.values()}) == 3
+            assert pending_futures() == before + 3
             assert await asyncio.gather(first, many, last) == [10, [10, 20, 30], 30]
             assert recorder.calls == [[1, 2, 3]]
 
@@ -116,9 +118,77 @@ class TestLoadMany:
                     loader.load_many(bad)
             with pytest.raises(KeyTypeError, match=r"'users'.*iterable"):
                 loader.load_many(7)
-            assert not loader._batches.waiting
+            assert loader.is_idle
             await turns(8)
             assert recorder.calls == []
+
+        run(law)
+
+    def test_sets_that_share_a_batch(self, run):
+        """Each list has its own keys, whoever else asked for them, and what is cached does not change."""
+
+        async def law():
+            loader = DataLoader(Recorder())
+            loader.prime(9, "nine")
+            single = loader.load(2)
+            lists = [
+                loader.load_many([1, 2, 1]),
+                loader.load_many([3, 4]),
+                loader.load_many([4, 1]),
+                loader.load_many([5, 9, 5]),
+                loader.load_many([3, 3], return_exceptions=True),
+            ]
+            expected = [[10, 20, 10], [30, 40], [40, 10], [50, "nine", 50], [30, 30]]
+            assert await asyncio.gather(*lists) == expected
+            assert await single == 20
+            assert loader.cache_map == {9: "nine", 1: 10, 2: 20, 3: 30, 4: 40, 5: 50}
+
+        run(law)
+
+    def test_sets_over_many_batches(self, run):
+        """Also when the last batch ends first, or the first one failed in place."""
+
+        async def law():
+            gate = asyncio.Event()
+
+            async def load(keys):
+                if 1 in keys:
+                    await gate.wait()
+                return [Boom() if key == 1 else key * 10 for key in keys]
+
+            loader = DataLoader(load, max_batch_size=2)
+            lists = [loader.load_many(range(1, 6), return_exceptions=True), loader.load_many([5, 3, 2])]
+            await turns(8)
+            gate.set()
+            [[error, *rest], other] = await asyncio.gather(*lists)
+            assert type(error) is Boom
+            assert (rest, other) == ([20, 30, 40, 50], [50, 30, 20])
+
+        run(law)
+
+    def test_sets_that_share_a_batch_keep_what_they_were_given(self, run):
+        """Also when a key was cleared between them: each gets what its own batch loaded."""
+
+        async def law():
+            gates = []
+
+            async def load(keys):
+                gate = asyncio.Event()
+                gates.append(gate)
+                number = len(gates)
+                await gate.wait()
+                return [number]
+
+            loader = DataLoader(load, max_batch_size=1)
+            first = loader.load_many([1, 2, 3])
+            await turns(4)
+            second = loader.clear(2).load_many([1, 2])
+            await turns(4)
+            for number in (0, 1, 3, 2):
+                gates[number].set()
+                await turns(4)
+            assert await first == [1, 2, 3]
+            assert await second == [1, 4]
 
         run(law)
 
@@ -166,8 +236,7 @@ class TestErrors:
             with pytest.raises(Boom):
                 await loader.load_many([1, 2, 3])
             await turns(3)
-            assert not loader._batches.running
-            assert not loader._batches.waiting
+            assert loader.is_idle
 
         run(law)
 
@@ -217,7 +286,7 @@ class TestErrors:
             loader = DataLoader(recorder).prime(2, Boom("primed"))
             with pytest.raises(Boom):
                 await loader.load_many([1, 2])
-            assert not loader._batches.waiting
+            assert loader.is_idle
             one, two = await loader.load_many([1, 2], return_exceptions=True)
             assert one == 10
             assert isinstance(two, Boom)
@@ -236,5 +305,19 @@ class TestErrors:
             with pytest.raises(ZeroDivisionError):
                 await many
             assert [type(error) for error in await other] == [ZeroDivisionError] * 2
+
+        run(law)
+
+
+class TestJoinedInAnotherOrder:
+    @pytest.mark.parametrize("order", [[1, 2], [2, 1], [1, 2, 1]], ids=str)
+    def test_each_key_has_its_own_answer(self, run, order):
+        """A whole batch that others opened, in the order of theirs."""
+
+        async def law():
+            loader = DataLoader(Recorder())
+            two, one, many = loader.load(2), loader.load(1), loader.load_many(order)
+            assert await asyncio.gather(two, one, many) == [20, 10, [key * 10 for key in order]]
+            assert loader.statistics.keys == 2
 
         run(law)

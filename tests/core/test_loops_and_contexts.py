@@ -1,6 +1,7 @@
 """Event loops, threads and contextvars: state belongs to a loop, never to a module."""
 
 import asyncio
+import contextlib
 import gc
 import threading
 from contextvars import ContextVar, copy_context
@@ -8,9 +9,13 @@ from contextvars import ContextVar, copy_context
 import pytest
 from loops import LoopRunner, Recorder, new_loop, turns
 
-from dloader import DataLoader, WrongLoopError, manual
+from dloader import BatchAbortedError, DataLoader, WrongLoopError, manual
 
 user: ContextVar[str] = ContextVar("user", default="nobody")
+
+
+class Boom(Exception):
+    """A failure of the user's own."""
 
 
 class TestContexts:
@@ -113,8 +118,7 @@ class TestSeveralRuns:
             gc.collect()
             await turns(8)
             assert future.done()
-            assert loader._batches.waiting == 0
-            assert loader._batches.running == set()
+            assert loader.is_idle
             return await future
 
         assert LoopRunner(kind)(main) == [10, 20]
@@ -127,17 +131,16 @@ class TestSeveralRuns:
         async def leave():
             loader.load_many([1, 2, 3])
             await turns(8)
+            return [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
 
         loop = new_loop(kind)
         loop.set_exception_handler(lambda loop, context: None)
-        loop.run_until_complete(leave())
+        tasks = loop.run_until_complete(leave())
         loop.close()
-        for batch in loader._batches.running:
-            task = batch.task
+        [task] = tasks
         coroutine = task.get_coro()
         coroutine.close()
-        assert loader._batches.running == set()
-        assert loader._batches.waiting == 0
+        assert loader.is_idle
         assert loader.statistics.batches == 1
 
     def test_a_closed_loop_does_not_stand_in_the_way_of_shutdown(self, kind):
@@ -152,7 +155,7 @@ class TestSeveralRuns:
         loop.run_until_complete(leave())
         loop.close()
         assert LoopRunner(kind)(loader.shutdown) is None
-        assert loader._batches.waiting == 0
+        assert loader.is_idle
 
 
 class TestForeignLoops:
@@ -170,7 +173,6 @@ class TestForeignLoops:
                             await end()
                     with pytest.raises(WrongLoopError):
                         await loader.aclose(drain=True)
-                    loader.closed = False
 
                 asyncio.run(main())
                 return True
@@ -266,5 +268,209 @@ class TestLoopOption:
             )
             await turns(1)
             assert await futures[0] == 10
+
+        run(law)
+
+
+class TestTaskFactory:
+    def test_that_raises(self, run):
+        """The callers get the error, and the next load works."""
+
+        async def law():
+            loop = asyncio.get_running_loop()
+            before = loop.get_task_factory()
+            function = Recorder()
+            loader = DataLoader(function, max_concurrency=1)
+
+            def factory(loop, coroutine, **_):
+                raise Boom("no more tasks")
+
+            loop.set_task_factory(factory)
+            try:
+                one, many = loader.load(1), loader.load_many([1, 2])
+                while not (one.done() and many.done()):
+                    await turns(1)
+            finally:
+                loop.set_task_factory(before)
+            for future in (one, many):
+                with pytest.raises(Boom, match="no more tasks"):
+                    await future
+            assert function.calls == []
+            assert await loader.load(1) == 10
+
+        run(law)
+
+    @pytest.mark.parametrize("kind_of_error", [Boom, TypeError])
+    def test_that_raises_after_the_first_step(self, run, kind_of_error):
+        """Then the batch belongs to who runs it; the error is the loop's."""
+
+        async def law():
+            loop = asyncio.get_running_loop()
+            before = loop.get_task_factory()
+            gate = asyncio.Event()
+            loader = DataLoader(Recorder(gate=gate))
+            begun = []
+
+            def factory(loop, coroutine, **_):
+                begun.append((coroutine, coroutine.send(None)))
+                raise kind_of_error("too late")
+
+            loop.set_task_factory(factory)
+            try:
+                future = loader.load(1)
+                while not begun:
+                    await turns(1)
+            finally:
+                loop.set_task_factory(before)
+            assert not future.done()
+            gate.set()
+            with pytest.raises(StopIteration):
+                begun[0][0].send(None)
+            assert await future == 10
+
+        run(law)
+        [report] = run.take_reports()
+        assert type(report["exception"]) is kind_of_error
+
+    def test_that_is_interrupted(self, kind):
+        """Ctrl-C goes through the loop; who waited is told, and the loader works on."""
+        loop = new_loop(kind)
+        loader = DataLoader(Recorder())
+        before = loop.get_task_factory()
+        futures = []
+
+        def factory(loop, coroutine, **_):
+            raise KeyboardInterrupt
+
+        async def ask():
+            loop.set_task_factory(factory)
+            futures.append(loader.load(1))
+            await asyncio.wait(futures)
+
+        async def ask_again():
+            return await loader.load(1)
+
+        with contextlib.closing(loop):
+            asking = loop.create_task(ask())
+            with pytest.raises(KeyboardInterrupt):
+                loop.run_until_complete(asking)
+            loop.set_task_factory(before)
+            loop.run_until_complete(asking)
+            assert type(futures[0].exception()) is BatchAbortedError
+            assert loop.run_until_complete(ask_again()) == 10
+
+    @pytest.mark.parametrize("is_cancelled", [False, True])
+    def test_that_wraps_what_it_is_given_and_begins_it_later(self, run, is_cancelled):
+        """It is loaded when it begins; when it never does, the callers are told and its place is free."""
+
+        async def law():
+            loop = asyncio.get_running_loop()
+            before = loop.get_task_factory()
+            function = Recorder()
+            loader = DataLoader(function, max_concurrency=1)
+            wrapped = []
+
+            async def later(coroutine):
+                try:
+                    await turns(5)
+                except asyncio.CancelledError:
+                    coroutine.close()
+                    raise
+                return await coroutine
+
+            def factory(loop, coroutine, **options):
+                wrapped.append(asyncio.Task(later(coroutine), loop=loop, **options))
+                return wrapped[-1]
+
+            loop.set_task_factory(factory)
+            try:
+                future = loader.load(1)
+                while not wrapped:
+                    await turns(1)
+            finally:
+                loop.set_task_factory(before)
+            await turns(2)
+            if is_cancelled:
+                wrapped[0].cancel()
+                with pytest.raises(BatchAbortedError, match="was cancelled"):
+                    await future
+            else:
+                assert await future == 10
+            assert await loader.load(2) == 20
+            assert loader.is_idle
+            assert function.calls == ([[2]] if is_cancelled else [[1], [2]])
+
+        run(law)
+
+
+class TestTaskFactories:
+    def test_a_batch_that_nobody_waits_for_is_cancelled_whenever_its_task_begins(self, run):
+        async def law():
+            loop = asyncio.get_running_loop()
+            before = loop.get_task_factory()
+            function = Recorder(gate=asyncio.Event())
+            loader = DataLoader(function)
+            loop.set_task_factory(
+                lambda loop, coroutine, **options: asyncio.Task(coroutine, loop=loop, **options)
+            )
+            try:
+                future = loader.load(1)
+                while not function.running:
+                    await turns(1)
+            finally:
+                loop.set_task_factory(before)
+            await turns(2)
+            assert not future.done()
+            future.cancel()
+            await turns(3)
+            assert function.cancelled == 1
+            assert loader.is_idle
+
+        run(law)
+
+    def test_one_of_the_old_form_makes_the_tasks(self, run):
+        """It takes the loop and the coroutine, and no context: batches have theirs all the same."""
+        variable = ContextVar("variable", default="none")
+        made = []
+
+        def factory(loop, coroutine):
+            made.append(asyncio.Task(coroutine, loop=loop))
+            return made[-1]
+
+        async def law():
+            loop = asyncio.get_running_loop()
+            before = loop.get_task_factory()
+
+            async def see(keys):
+                return [variable.get() for _ in keys]
+
+            loader = DataLoader(see, name="see")
+            loop.set_task_factory(factory)
+            try:
+                variable.set("seen")
+                assert await loader.load(1) == "seen"
+                variable.set("later")
+                assert await loader.load_many([2, 3]) == ["later", "later"]
+            finally:
+                loop.set_task_factory(before)
+            assert [task.get_name() for task in made] == ["see-1", "see-2"]
+
+        run(law)
+
+    def test_one_that_fails_with_a_type_error_fails_the_batch(self, run):
+        async def law():
+            def factory(loop, coroutine, **_):
+                raise TypeError("no tasks today")
+
+            loop = asyncio.get_running_loop()
+            before = loop.get_task_factory()
+            loader = DataLoader(Recorder())
+            loop.set_task_factory(factory)
+            try:
+                with pytest.raises(TypeError, match="no tasks today"):
+                    await loader.load(1)
+            finally:
+                loop.set_task_factory(before)
+            assert await loader.load(1) == 10
 
         run(law)

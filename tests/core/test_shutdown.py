@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 from loops import Recorder, turns
 
-from dloader import DataLoader, LoaderClosedError, manual
+from dloader import DataLoader, LoaderClosedError, LoaderRegistry, manual
 
 
 class TestShutdown:
@@ -25,8 +25,7 @@ class TestShutdown:
             assert all(future.cancelled() for future in futures)
             assert recorder.calls == [[0, 1]]
             assert recorder.cancelled == 1
-            assert not loader._batches.waiting
-            assert not loader._batches.running
+            assert loader.is_idle
             with pytest.raises(asyncio.CancelledError, match="shut down"):
                 await futures[0]
 
@@ -125,7 +124,7 @@ class TestShutdown:
                 await ending
             stop.set()
             await turns(3)
-            assert not loader._batches.running
+            assert loader.is_idle
 
         run(law)
 
@@ -143,7 +142,7 @@ class TestShutdown:
             await turns(8)
             assert future.cancelled()
             assert results == [None]
-            assert not loader._batches.running
+            assert loader.is_idle
 
         run(law)
 
@@ -207,7 +206,7 @@ class TestAclose:
             future = loader.load(1)
             await turns(8)
             assert future.cancelled()
-            assert not loader._batches.running
+            assert loader.is_idle
 
         run(law)
 
@@ -261,5 +260,36 @@ class TestAclose:
             await turns(6)
             gc.collect()
             assert await future == 1
+
+        run(law)
+
+
+class TestFirstSteps:
+    """A batch function that is still in its first step when its loader ends: its task is not known by then."""
+
+    @pytest.mark.parametrize("registry", [False, True], ids=["loader", "registry"])
+    def test_it_is_cancelled_and_awaited_too(self, run, registry):
+        async def law():
+            loop = asyncio.get_running_loop()
+            log, closing = [], []
+
+            async def fn(keys):
+                if not closing:
+                    end = loaders.aclose() if registry else loaders.get(fn).shutdown()
+                    closing.append(loop.create_task(end))
+                    closing[0].add_done_callback(lambda _: log.append("closed"))
+                try:
+                    await loop.create_future()
+                finally:
+                    await turns(3)
+                    log.append("cleaned up")
+
+            loaders = LoaderRegistry()
+            asked = loaders.get(fn).load(1)
+            await asyncio.gather(asked, return_exceptions=True)
+            await closing[0]
+            await turns(1)
+            assert log == ["cleaned up", "closed"]
+            assert loaders.get(fn).is_idle if not registry else True
 
         run(law)

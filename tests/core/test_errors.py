@@ -1,33 +1,11 @@
-"""What the package shows of itself."""
+"""The errors that dloader raises itself."""
 
-import importlib
-import inspect
 import pickle
-import pkgutil
 
 import pytest
 
 import dloader
 from dloader import DloaderError, PlanError, RecursiveLoadError
-
-CORE = [name for _, name, package in pkgutil.iter_modules(dloader.__path__, "dloader.") if not package]
-CORE = [name for name in CORE if not name.endswith((".cli", "__main__"))]
-
-
-class TestPublicNames:
-    @pytest.mark.parametrize("name", CORE)
-    def test_all_is_what_a_module_defines(self, name):
-        """No more, no less, and sorted."""
-        module = importlib.import_module(name)
-        assert list(module.__all__) == sorted(module.__all__)
-        for public in module.__all__:
-            getattr(module, public)
-
-    def test_the_package_only_re_exports(self):
-        """Every public name of it has a docstring."""
-        assert dloader.__all__ == tuple(sorted(dloader.__all__))
-        for name in dloader.__all__:
-            assert inspect.getdoc(getattr(dloader, name)) or name == "BatchResult"
 
 
 class TestErrors:
