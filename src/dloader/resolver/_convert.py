@@ -1,11 +1,12 @@
-"""Loaded value -> the field's type, a whole column of values at once."""
+"""Loaded values -> the field's type, those of all nodes at once; and into the nodes."""
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Annotated, Any, NamedTuple, cast
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, TypeVar, cast, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -20,21 +21,33 @@ from pydantic import (
     WrapValidator as Wrap,
 )
 from pydantic.fields import FieldInfo
+from pydantic_core import SchemaValidator
 from typing_extensions import TypedDict  # Pydantic wants this one, and brings it
 
-from dloader.resolver._types import FieldType, field_types, is_node_class
+from dloader.resolver._fields import FailedAt
+from dloader.resolver._plan._annotations import (
+    FieldType,
+    field_type,
+    field_types,
+    inner_metadata,
+    is_node_class,
+)
+from dloader.resolver._rows._cutting import Form
+from dloader.resolver._rows._kinds import explain, form_of, readable
+from dloader.resolver._rows._schemas import RowSchemas
 
 __all__ = (
+    "Convert",
     "Converter",
-    "FailedAt",
-    "Writer",
-    "convert_by_key",
-    "convert_distinct",
+    "convert_for_nodes",
+    "converter_into",
     "converter_of",
+    "holds_awaitables",
     "mapper_of",
-    "spread",
-    "writer_of",
 )
+
+Convert: TypeAlias = Callable[[Sequence[Any], list[Any]], list[Any]]
+"""From nodes and the raw values for one of their fields to values of the field's type."""
 
 VALIDATORS: dict[str, Any] = {
     "before": BeforeValidator,
@@ -42,13 +55,10 @@ VALIDATORS: dict[str, Any] = {
     "wrap": Wrap,
     "plain": PlainValidator,
 }
-
 CONTAINERS = frozenset({dict, list, set})
+GIVEN_CONTAINERS = CONTAINERS | {frozenset, tuple}
 UNCACHED: list[str] = []
 """Not hashable: keeps ``typing`` from caching an annotation, and with it the class whose validators it holds."""
-
-Convert = Callable[[Sequence[Any], list[Any]], list[Any]]
-"""From nodes and the raw values for one of their fields to values of the field's type."""
 
 
 class Converter(NamedTuple):
@@ -59,16 +69,47 @@ class Converter(NamedTuple):
     """Whether the same raw value is converted alike for every node."""
 
 
-Writer = Callable[[Sequence[Any], Sequence[Any]], None]
-"""Puts values into a field of nodes."""
+def convert_for_nodes(
+    converter: Converter,
+    nodes: Sequence[Any],
+    values: list[Any],
+    keys: Sequence[Any] | None,
+    is_reused: bool,
+) -> list[Any]:
+    """Convert the values for a field of nodes.
+
+    Args:
+        converter: Of the field.
+        nodes: Whose field it is.
+        values: One for each node, or for each distinct key, in the order in which these first come.
+        keys: Of the nodes, where some have the same.
+        is_reused: Whether nodes that were given the same value, or have the same key, may share what becomes of it;
+            containers are each node's own.
+
+    Raises:
+        FailedAt: A value cannot be converted.
+    """
+    convert = converter.convert
+    if not (is_reused and converter.is_of_type_alone):
+        return convert(nodes, values if keys is None else _spread(keys, values))
+    if keys is None:
+        if len(set(map(id, values))) == len(values):
+            return convert(nodes, values)
+        keys = list(map(id, values))
+        values = list(dict(zip(keys, values, strict=True)).values())
+    try:
+        found = _spread(keys, convert(nodes, values))
+    except FailedAt as failed:
+        raise FailedAt(keys.index(list(dict.fromkeys(keys))[failed.index]), failed.error) from None
+    if CONTAINERS.isdisjoint(map(type, found)):
+        return found
+    return [value.copy() if type(value) in CONTAINERS else value for value in found]
 
 
-class FailedAt(Exception):  # noqa: N818 - never seen by users
-    """Internal: what was done for the node at `index` raised `error`, which is what the caller gets."""
-
-    def __init__(self, index: int, error: Exception) -> None:
-        self.index = index
-        self.error = error
+def _spread(keys: Sequence[Any], values: Iterable[Any]) -> list[Any]:
+    """From the values of the distinct keys, in the order in which these first come, to one for each key."""
+    by_key = dict(zip(dict.fromkeys(keys), values, strict=True))
+    return list(map(by_key.__getitem__, keys))
 
 
 def converter_of(cls: type, name: str) -> Converter:
@@ -79,103 +120,168 @@ def converter_of(cls: type, name: str) -> Converter:
     """
     declared = _declared(cls, name)
     metadata = tuple(mark for mark in declared.metadata if not type(mark).__module__.startswith("dloader."))
-    parts = (*metadata, *_decorated_validators(cls, name))
-    if declared.annotation is Any and not parts:
+    annotation = declared.annotation
+    parts = [*metadata, *_decorated_validators(cls, name)]
+    for validator, is_of_items in _validators_of_pydantic_1(cls, name):
+        if is_of_items:
+            annotation = _at_items(annotation, validator)
+        else:
+            parts.append(validator)
+    if annotation is Any and not parts:
         return Converter(_as_they_are, is_of_type_alone=True)
-    kind: Any = Annotated[(declared.annotation, *parts, UNCACHED)] if parts else declared.annotation
+    kind: Any = Annotated[(annotation, *parts, UNCACHED)] if parts else annotation
     config = _config_of(cls, f"{cls.__name__}.{name}")
-    if any(map(_takes_info, parts)):
+    if any(map(_takes_info, (*parts, *inner_metadata(annotation)))):
         return Converter(_among_others(cls, name, kind, config), is_of_type_alone=False)
-    return Converter(_in_bulk(kind, config), is_of_type_alone=True)
+    convert = _in_bulk(kind, config)
+    return Converter(_checked(convert) if _says_nothing(kind) else convert, is_of_type_alone=True)
 
 
 def _as_they_are(_nodes: Sequence[Any], values: list[Any]) -> list[Any]:
+    if not GIVEN_CONTAINERS.isdisjoint(map(type, values)):
+        _refuse_awaitables(values)
     return values
+
+
+def _checked(convert: Convert) -> Convert:
+    """For a type that takes anything somewhere: what is still awaited is no value."""
+
+    def convert_checked(nodes: Sequence[Any], values: list[Any]) -> list[Any]:
+        converted = convert(nodes, values)
+        _refuse_awaitables(converted)
+        return converted
+
+    return convert_checked
+
+
+def _says_nothing(annotation: Any) -> bool:
+    """Whether a type takes anything, or a container of anything."""
+    if annotation in (Any, object, *GIVEN_CONTAINERS) or isinstance(annotation, TypeVar):
+        return True
+    return get_origin(annotation) is not Literal and any(map(_says_nothing, get_args(annotation)))
+
+
+def _refuse_awaitables(values: Sequence[Any]) -> None:
+    for index, value in enumerate(values):
+        if holds_awaitables(value):
+            text = f"a {type(value).__name__} of futures is no value"
+            raise FailedAt(index, TypeError(text))
+
+
+def holds_awaitables(value: Any, only_first: bool = True) -> bool:
+    """Whether somebody still has to await what a list, say, holds: a look at the first item is cheap."""
+    kind: Any = cast(Any, type(value))
+    if kind not in GIVEN_CONTAINERS or not value:
+        return False
+    items: Iterable[Any] = value.values() if kind is dict else value
+    return any(hasattr(item, "__await__") for item in (itertools.islice(items, 1) if only_first else items))
 
 
 def _in_bulk(kind: Any, config: ConfigDict) -> Convert:
     of_kind: Any = list
-    column: Any = TypeAdapter[list[Any]](of_kind[kind], config=config)
+    adapter: Any = TypeAdapter[list[Any]](of_kind[kind], config=config)
+    schemas = RowSchemas(adapter, _core_config(config))
+    # The adapter's own validate_python takes twice the time for a single value (measured).
+    own: SchemaValidator = adapter.validator
+    alone = _Alone(kind, config)
+
+    def validator_for(values: list[Any]) -> SchemaValidator:
+        return _validator_for(values, schemas) if schemas.survey.is_needed else own
 
     def convert(_nodes: Sequence[Any], values: list[Any]) -> list[Any]:
+        rows = readable(values)
         try:
-            # The adapter's own validate_python takes twice the time for a single value (measured).
-            converted: list[Any] = column.validator.validate_python(values, from_attributes=True)
+            converted: list[Any] = validator_for(rows).validate_python(rows, from_attributes=True)
         except ValidationError as error:
-            first: Any = error.errors(include_url=False, include_context=False, include_input=False)[0][
-                "loc"
-            ][0]
-            suspects: Sequence[int] = [first]
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            suspects: Sequence[int] = [cast(int, first["loc"][0])]
             failed: Exception = error
         except Exception as error:  # a validator may raise anything
             suspects, failed = range(len(values)), error
         else:
             return converted
-        raise _failed_at(suspects, values, _one_by_one(kind, config)) or FailedAt(suspects[0], failed)
+        raise alone.failed_at(suspects, rows) or FailedAt(suspects[0], failed)
 
     return convert
 
 
-def convert_distinct(convert: Convert, nodes: Sequence[Any], values: list[Any]) -> list[Any]:
-    """Convert each value once, also if several nodes are given it; containers are each node's own."""
-    if len(set(map(id, values))) == len(values):
-        return convert(nodes, values)
-    distinct = dict(zip(map(id, values), values, strict=True))
-    return convert_by_key(convert, nodes, list(map(id, values)), list(distinct.values()))
+def _validator_for(values: list[Any], schemas: RowSchemas) -> SchemaValidator:
+    form = Form.BARE
+    if schemas.survey.forms_differ:
+        form = Form.EITHER if schemas.holds_others else form_of(values, schemas.survey.special)
+    return schemas.validator(form)
 
 
-def convert_by_key(
-    convert: Convert, nodes: Sequence[Any], keys: Sequence[Any], values: list[Any]
-) -> list[Any]:
-    """Convert the values of the distinct keys, in the order in which these first come, and give each node its own."""
-    try:
-        found = spread(keys, convert(nodes, values))
-    except FailedAt as failed:
-        raise FailedAt(keys.index(list(dict.fromkeys(keys))[failed.index]), failed.error) from None
-    if CONTAINERS.isdisjoint(map(type, found)):
-        return found
-    return [value.copy() if type(value) in CONTAINERS else value for value in found]
+def _core_config(config: ConfigDict) -> Any:
+    """A configuration as the core takes it, which a type of its own is given."""
+    make: Any = TypedDict  # made here, where no type checker can follow
+    row = make("Row", {})
+    row.__pydantic_config__ = config
+    return cast(Any, TypeAdapter(row).core_schema).get("config")
 
 
-def spread(keys: Sequence[Any], values: Iterable[Any]) -> list[Any]:
-    """From the values of the distinct keys, in the order in which these first come, to one for each key."""
-    by_key = dict(zip(dict.fromkeys(keys), values, strict=True))
-    return list(map(by_key.__getitem__, keys))
+class _Alone:
+    """Validates values one by one, for an error that speaks of one and not of a list; made ready by the first."""
 
+    def __init__(self, kind: Any, config: ConfigDict) -> None:
+        self._kind = kind
+        self._config = config
 
-def _one_by_one(kind: Any, config: ConfigDict) -> TypeAdapter[Any]:
-    """For an error that speaks of one value and not of a list of them."""
-    try:
-        return TypeAdapter(kind, config=config)
-    except PydanticUserError:  # a model has a configuration of its own
-        return TypeAdapter(kind)
-
-
-def _failed_at(suspects: Sequence[int], values: Sequence[Any], adapter: TypeAdapter[Any]) -> FailedAt | None:
-    for index in suspects:
+    @cached_property
+    def _adapter(self) -> TypeAdapter[Any]:
         try:
-            adapter.validate_python(values[index], from_attributes=True)
-        except Exception as error:
-            return FailedAt(index, error)
-    return None
+            return TypeAdapter(self._kind, config=self._config)
+        except PydanticUserError:  # a model has a configuration of its own
+            return TypeAdapter(self._kind)
+
+    @cached_property
+    def _schemas(self) -> RowSchemas:
+        return RowSchemas(self._adapter, _core_config(self._config))
+
+    def failed_at(self, suspects: Sequence[int], values: Sequence[Any]) -> FailedAt | None:
+        """The first of some values that does not validate, and why."""
+        schemas = self._schemas
+        for index in suspects:
+            try:
+                if schemas.survey.is_needed:
+                    _validator_for([values[index]], schemas).validate_python(
+                        values[index], from_attributes=True
+                    )
+                else:
+                    self._adapter.validate_python(values[index], from_attributes=True)
+            except Exception as error:
+                explain(error, schemas)
+                return FailedAt(index, error)
+        return None
 
 
 def _among_others(cls: type, name: str, kind: Any, config: ConfigDict) -> Convert:
     """For validators that look at other fields: each value is validated in a row with what the node has."""
     others = [other for other in field_types(cls) if other != name]
     make: Any = TypedDict  # made here, where no type checker can follow
-    row = make(f"{cls.__name__}.{name}", {**dict.fromkeys(others, Any), name: kind})
+    # Each with an alias of its own, so that the class's alias generator, which holds for what is inside, gives none.
+    columns = {
+        column: Annotated[Any if column != name else kind, Field(alias=column)] for column in (*others, name)
+    }
+    row = make(f"{cls.__name__}.{name}", columns, total=False)  # what model_construct left out is not there
     row.__pydantic_config__ = config
     convert = _in_bulk(row, config)
 
     def convert_rows(nodes: Sequence[Any], values: list[Any]) -> list[Any]:
-        rows = [
-            {**{other: getattr(node, other) for other in others}, name: value}
-            for node, value in zip(nodes, values, strict=True)
-        ]
+        rows = [{**_present(node, others), name: value} for node, value in zip(nodes, values, strict=True)]
         return [converted[name] for converted in convert(nodes, rows)]
 
     return convert_rows
+
+
+def _present(node: Any, names: Iterable[str]) -> dict[str, Any]:
+    """What a node has in its fields; ``model_construct`` may have left some out."""
+    held: Mapping[str, Any] = getattr(node, "__dict__", {})
+    return {
+        name: held[name] if name in held else getattr(node, name)
+        for name in names
+        if name in held or hasattr(node, name)
+    }
 
 
 def _declared(cls: type[Any], name: str) -> FieldType:
@@ -185,7 +291,7 @@ def _declared(cls: type[Any], name: str) -> FieldType:
         return field_types(cls)[name]
     info: FieldInfo = infos[name]
     discriminator = () if info.discriminator is None else (Field(discriminator=info.discriminator),)
-    return FieldType(info.annotation, (*info.metadata, *discriminator))
+    return field_type(cls, info.annotation, (*info.metadata, *discriminator))
 
 
 def _config_of(cls: type, title: str) -> ConfigDict:
@@ -195,12 +301,35 @@ def _config_of(cls: type, title: str) -> ConfigDict:
 
 def _decorated_validators(cls: type, name: str) -> Iterator[Any]:
     """The ``@field_validator`` functions of a field, in the form that ``Annotated`` takes."""
+    for decorator in _decorators_of(cls, "field_validators", name):
+        yield VALIDATORS[decorator.info.mode](decorator.func)
+
+
+def _validators_of_pydantic_1(cls: type, name: str) -> Iterator[tuple[Any, bool]]:
+    """The ``@validator`` functions of a field in the same form, and whether they are of its items."""
+    for decorator in _decorators_of(cls, "validators", name):
+        yield VALIDATORS[decorator.info.mode](decorator.func), decorator.info.each_item
+
+
+def _decorators_of(cls: type, kind: str, name: str) -> Iterator[Any]:
     decorators = getattr(cls, "__pydantic_decorators__", None)
-    if decorators is None:
-        return
-    for decorator in decorators.field_validators.values():
+    for decorator in getattr(decorators, kind, {}).values():
         if name in decorator.info.fields or "*" in decorator.info.fields:
-            yield VALIDATORS[decorator.info.mode](decorator.func)
+            yield decorator
+
+
+def _at_items(annotation: Any, validator: Any) -> Any:
+    """A list, set, tuple or dict whose items, or values, a validator of Pydantic 1 with ``each_item`` looks at."""
+    origin: Any = get_origin(annotation) or annotation
+    if origin is tuple and ... not in get_args(annotation):  # Pydantic does not look at these either
+        return annotation
+    made: Any = origin
+    is_dict = origin is dict
+    items: list[Any] = list(get_args(annotation)) or [Any, Any][: 1 + is_dict]
+    items[is_dict:] = [
+        item if item is ... else Annotated[item, validator, UNCACHED] for item in items[is_dict:]
+    ]
+    return made[tuple(items)]
 
 
 def _takes_info(validator: Any) -> bool:
@@ -219,9 +348,19 @@ def _takes_info(validator: Any) -> bool:
     return len(positional) > (2 if isinstance(validator, Wrap) else 1)
 
 
-def mapper_of(rule: Any) -> Converter:
-    """Make the converter of a method with a `mapper`: a function, or a class to validate a value or its items into."""
-    convert: Callable[[Any], Any] = _into(rule) if is_node_class(rule) else rule
+def converter_into(kind: Any, title: str) -> Convert:
+    """Make what converts rows into a type, all those of a tree at once."""
+    return _in_bulk(kind, {"arbitrary_types_allowed": True, "title": title})
+
+
+def mapper_of(rule: Any, is_walked: bool) -> Converter:
+    """Make the converter of a method with a `mapper`: a function, or a class to validate a value or its items into.
+
+    Args:
+        rule: The function or class.
+        is_walked: Whether nodes in the field are filled, so that they may lack what rows do not have.
+    """
+    convert: Callable[[Any], Any] = _into(rule, is_walked) if is_node_class(rule) else rule
 
     def mapped(_nodes: Sequence[Any], values: list[Any]) -> list[Any]:
         converted: list[Any] = []
@@ -236,34 +375,20 @@ def mapper_of(rule: Any) -> Converter:
     return Converter(mapped, is_of_type_alone=False)
 
 
-def _into(cls: type) -> Callable[[Any], Any]:
+def _into(cls: type, is_walked: bool) -> Callable[[Any], Any]:
     adapter: TypeAdapter[Any] = TypeAdapter(cls)
+    in_bulk = _in_bulk(cls, {"title": cls.__name__}) if is_walked else None
 
     def convert(value: Any) -> Any:
         kind = cast(Any, type(value))
         if kind is list:
             return [None if item is None else convert(item) for item in value]
-        return adapter.validate_python(value, from_attributes=True)
+        if in_bulk is None:
+            return adapter.validate_python(value, from_attributes=True)
+        try:
+            return in_bulk((None,), [value])[0]
+        except FailedAt as caught:
+            failed = caught.error
+        raise failed
 
     return convert
-
-
-def writer_of(cls: type, name: str) -> Writer:
-    """Make the function that puts a column of values into a field of the nodes."""
-    if dataclasses.is_dataclass(cls):
-
-        def set_attributes(nodes: Sequence[Any], values: Sequence[Any]) -> None:
-            for node, value in zip(nodes, values, strict=True):
-                object.__setattr__(node, name, value)  # a frozen dataclass is filled too
-
-        return set_attributes
-
-    def set_fields(nodes: Sequence[Any], values: Sequence[Any]) -> None:
-        # What BaseModel.__setattr__ comes down to; a resolved field counts as set.
-        for node, value in zip(nodes, values):  # noqa: B905 - strict takes 40 % of the time for a single node
-            node.__dict__[name] = value
-            fields_set = node.__pydantic_fields_set__
-            if name not in fields_set:
-                fields_set.add(name)
-
-    return set_fields

@@ -1,0 +1,131 @@
+"""Where the boxes of a plan stand: a band for each round, the longest chain along the top."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dloader.resolver._outline._planned_calls import Outline, PlannedCall, Row
+
+__all__ = ("Band", "Box", "Layout", "lay_out")
+
+LETTER = 7.25
+"""The width of a letter of 12 px: nothing is measured in a browser."""
+SMALL_LETTER = 6.2
+ROW_HEIGHT = 21
+HEAD_HEIGHT = 46
+GAP = 20
+COLUMN_GAP = 84
+TOP = 44
+MARGIN = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """One call, or what is given."""
+
+    call: PlannedCall | None
+    x: float
+    y: float
+    width: float
+    height: float
+
+    def row_y(self, row: Row | None) -> float:
+        """The middle of a row."""
+        if self.call is None or row is None:
+            return self.y + self.height / 2
+        return self.y + HEAD_HEIGHT + ROW_HEIGHT * (self.call.rows.index(row) + 0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """One round."""
+
+    title: str
+    x: float
+    width: float
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A whole picture."""
+
+    width: float
+    height: float
+    bands: Sequence[Band]
+    given: Box
+    boxes: Mapping[PlannedCall, Box]
+
+
+def lay_out(outline: Outline, notes: Mapping[PlannedCall, str]) -> Layout:
+    """Place all boxes.
+
+    Args:
+        outline: What there is.
+        notes: The second line of each box.
+    """
+    rounds = sorted({call.round for call in outline.calls})
+    by_round = {number: [call for call in outline.calls if call.round == number] for number in rounds}
+    given_width = max(90.0, max(map(len, outline.roots), default=0) * LETTER + 28)
+    bands = [Band("given", MARGIN, given_width)]
+    x = MARGIN + given_width + COLUMN_GAP
+    for number, mine in by_round.items():
+        width = max(_width(call, notes[call]) for call in mine)
+        bands.append(Band(f"round {number}", x, width))
+        x += width + COLUMN_GAP
+    given = Box(None, MARGIN, TOP, given_width, 42)
+    reach = _reaches(outline.calls)
+    boxes: dict[PlannedCall, Box] = {}
+    for band, mine in zip(bands[1:], by_round.values(), strict=True):
+        _place(mine, band, boxes, reach, notes)
+    height = max((box.y + box.height for box in (given, *boxes.values())), default=0) + MARGIN + 6
+    return Layout(x - COLUMN_GAP + MARGIN, height, bands, given, boxes)
+
+
+def _place(
+    calls: Sequence[PlannedCall],
+    band: Band,
+    boxes: dict[PlannedCall, Box],
+    reach: Mapping[PlannedCall, int],
+    notes: Mapping[PlannedCall, str],
+) -> None:
+    def order(call: PlannedCall) -> tuple[float, int, str]:
+        return _parent_y(call, boxes), -reach[call], call.name
+
+    free = float(TOP)
+    parents: set[float] = set()
+    for call in sorted(calls, key=order):
+        parent = _parent_y(call, boxes)
+        y = free if parent in parents else max(free, parent)
+        parents.add(parent)
+        height = HEAD_HEIGHT + ROW_HEIGHT * len(call.rows) + 4
+        boxes[call] = Box(call, band.x, y, _width(call, notes[call]), height)
+        free = y + height + GAP
+
+
+def _parent_y(call: PlannedCall, boxes: Mapping[PlannedCall, Box]) -> float:
+    """Where the box stands that it hangs on: of those that bring what it needs, the last and highest."""
+    placed = [boxes[other] for other in call.waits_for if other in boxes]
+    if not placed:
+        return float(TOP)
+    right = max(box.x for box in placed)
+    return min(box.y for box in placed if box.x == right)
+
+
+def _reaches(calls: Sequence[PlannedCall]) -> Mapping[PlannedCall, int]:
+    """How many rounds follow from each call."""
+    reach = dict.fromkeys(calls, 0)
+    for call in sorted(calls, key=lambda call: -call.round):
+        for before in call.waits_for:
+            reach[before] = max(reach[before], reach[call] + 1)
+    return reach
+
+
+def _width(call: PlannedCall, note: str) -> float:
+    rows = (len(row_words(row)) * LETTER for row in call.rows)
+    return max((len(call.name) + 2) * 7.9, len(note) * SMALL_LETTER, *rows) + 24
+
+
+def row_words(row: Row) -> str:
+    """What stands in a row."""
+    return row.label + (f" → {' | '.join(row.targets)}" if row.targets else "")

@@ -1,0 +1,131 @@
+"""The picture of a plan: SVG, made without looking at a browser; the same plan makes the same picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from html import escape
+
+from dloader._pages import asset
+from dloader.resolver._outline._layout import TOP, Box, Layout, lay_out
+from dloader.resolver._outline._planned_calls import Outline, PlannedCall, Row
+from dloader.resolver._outline._runs import CallRun
+
+__all__ = ("hues_of", "notes_of", "svg")
+
+
+def svg(outline: Outline, runs: Mapping[PlannedCall, CallRun] | None, *, standalone: bool = True) -> str:
+    """The picture.
+
+    Args:
+        outline: The plan.
+        runs: The numbers of a run, if there are some.
+        standalone: Whether the colours are part of it; a page has its own.
+    """
+    notes = notes_of(outline, runs)
+    layout = lay_out(outline, notes)
+    size = f'width="{layout.width:.0f}" height="{layout.height:.0f}"'
+    box = f"0 0 {layout.width:.0f} {layout.height:.0f}"
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="plan" role="img" {size} viewBox="{box}">',
+        f"<title>{escape('Plan of ' + ' | '.join(outline.roots))}</title>",
+    ]
+    if standalone:
+        parts.append(f"<style>{asset('dloader.resolver._outline', 'colors.css')}</style>")
+    parts.append(f"<style>{asset('dloader.resolver._outline', 'picture.css')}</style>")
+    parts += _columns(layout)
+    hues = hues_of(outline)
+    numbers = {call: number for number, call in enumerate(outline.calls)}
+    for call in outline.calls:
+        parts += _edges(call, layout, hues, numbers)
+    parts.append(_given(layout.given, outline))
+    for call in outline.calls:
+        unused = runs is not None and not (runs[call].calls or runs[call].hits)
+        parts.append(_box(layout.boxes[call], call, notes[call], hues[call], numbers[call], unused=unused))
+    parts.append("</svg>")
+    return "\n".join(parts) + "\n"
+
+
+def notes_of(outline: Outline, runs: Mapping[PlannedCall, CallRun] | None) -> Mapping[PlannedCall, str]:
+    """The second line of each box."""
+    if runs is not None:
+        return {call: str(runs[call]) for call in outline.calls}
+    return {
+        call: "one call" if call.max_batch_size is None else f"one call / {call.max_batch_size:,} keys"
+        for call in outline.calls
+    }
+
+
+def hues_of(outline: Outline) -> Mapping[PlannedCall, int]:
+    """The colour of each call: one for each loader, in their order."""
+    hues: dict[str, int] = {}
+    return {call: hues.setdefault(call.name, len(hues)) % 7 for call in outline.calls}
+
+
+def _columns(layout: Layout) -> Iterable[str]:
+    for number, band in enumerate(layout.bands):
+        yield (
+            f'<rect class="band{number % 2}" x="{band.x - 10:.1f}" y="4" width="{band.width + 20:.1f}" '
+            f'height="{layout.height - 8:.1f}" rx="8"/><text class="head" x="{band.x + band.width / 2:.1f}" '
+            f'y="{TOP - 18}">{escape(band.title)}</text>'
+        )
+
+
+def _given(box: Box, outline: Outline) -> str:
+    return (
+        f'<g class="lane" data-lane="given"><rect class="box" x="{box.x:.1f}" y="{box.y:.1f}" '
+        f'width="{box.width:.1f}" height="{box.height:.1f}" rx="5"/><rect class="side given" x="{box.x:.1f}" '
+        f'y="{box.y:.1f}" width="4" height="{box.height:.1f}"/><text class="name" x="{box.x + 13:.1f}" '
+        f'y="{box.y + 18:.1f}">{escape(" | ".join(outline.roots))}</text><text class="small" x="{box.x + 13:.1f}" '
+        f'y="{box.y + 34:.1f}">given</text></g>'
+    )
+
+
+def _box(box: Box, call: PlannedCall, note: str, hue: int, number: int, *, unused: bool) -> str:
+    kind = "lane unused" if unused else "lane"
+    again = (
+        f'<text class="again" x="{box.x + box.width - 10:.1f}" y="{box.y + 18:.1f}">↻</text>'
+        if call.repeats
+        else ""
+    )
+    rows = "".join(_row(box, row) for row in call.rows)
+    return (
+        f'<g class="{kind}" data-lane="{number}"><rect class="box" x="{box.x:.1f}" y="{box.y:.1f}" '
+        f'width="{box.width:.1f}" height="{box.height:.1f}" rx="5"/><rect class="side h{hue}" x="{box.x:.1f}" '
+        f'y="{box.y:.1f}" width="4" height="{box.height:.1f}"/><text class="name" x="{box.x + 13:.1f}" '
+        f'y="{box.y + 18:.1f}">{escape(call.name)}</text>{again}<text class="small" x="{box.x + 13:.1f}" '
+        f'y="{box.y + 35:.1f}">{escape(note)}</text>{rows}</g>'
+    )
+
+
+def _row(box: Box, row: Row) -> str:
+    y = box.row_y(row) + 4
+    arrow = f' <tspan class="to">→ {escape(" | ".join(row.targets))}</tspan>' if row.targets else ""
+    return (
+        f'<text class="row" x="{box.x + 13:.1f}" y="{y:.1f}">{escape(row.owner)}.'
+        f'<tspan class="field">{escape(row.field)}</tspan>{arrow}</text>'
+    )
+
+
+def _edges(
+    call: PlannedCall, layout: Layout, hues: Mapping[PlannedCall, int], numbers: Mapping[PlannedCall, int]
+) -> Iterable[str]:
+    box = layout.boxes[call]
+    dashed = " post" if call.phase == "post" else ""
+    for row in call.rows:
+        y = box.row_y(row)
+        if not row.sources:
+            yield _edge(layout.given, None, box, y, f"given{dashed}", "given", numbers[call])
+        for source in row.sources:
+            start = layout.boxes[source.call]
+            kind = f"h{hues[source.call]}{dashed}"
+            yield _edge(start, source, box, y, kind, numbers[source.call], numbers[call])
+
+
+def _edge(start: Box, row: Row | None, end: Box, y: float, kind: str, source: object, target: int) -> str:
+    x1, y1, x2 = start.x + start.width, start.row_y(row), end.x - 7
+    bend = max(24.0, (x2 - x1) / 2)
+    return (
+        f'<g class="edge {kind}" data-from="{source}" data-to="{target}"><path d="M{x1:.1f} {y1:.1f}C'
+        f'{x1 + bend:.1f} {y1:.1f} {x2 - bend:.1f} {y:.1f} {x2:.1f} {y:.1f}"/><path class="tip" '
+        f'd="M{x2:.1f} {y - 3.5:.1f}L{x2 + 7:.1f} {y:.1f}L{x2:.1f} {y + 3.5:.1f}Z"/></g>'
+    )

@@ -1,0 +1,227 @@
+"""Planned calls: one loader, in one phase, at one depth, is one batch; and which of them bring what others need."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias, final
+
+from dloader._params import label_of
+from dloader.lowlevel import parameters_of
+from dloader.resolver._plan._model_graph import ModelGraph
+from dloader.resolver._plan._plan import Phase, Plan, Step
+
+__all__ = ("Outline", "PlannedCall", "Row", "read_outline")
+
+CallKey: TypeAlias = tuple[object, Phase, int, int]
+
+
+@dataclass(eq=False, slots=True)
+class Row:
+    """One field that a call fills."""
+
+    call: PlannedCall
+    owner: str
+    field: str
+    targets: tuple[str, ...]
+    """The classes of the nodes that it brings."""
+    how: str
+    """``by owner_id``, or ``(method)``."""
+    sources: dict[Row, None] = dataclasses.field(default_factory=dict["Row", None])
+    """What brings its nodes, or their keys; nothing if they are given."""
+
+    @property
+    def label(self) -> str:
+        """``Feed.posts``."""
+        return f"{self.owner}.{self.field}"
+
+    def add_sources(self, sources: Iterable[Row]) -> None:
+        """It waits for these too."""
+        self.sources.update(dict.fromkeys(sources))
+
+
+@dataclass(eq=False, slots=True)
+class PlannedCall:
+    """One batch of one loader, unless it is more than ``max_batch_size`` keys."""
+
+    name: str
+    phase: str
+    """``resolve`` or ``post``."""
+    depth: int
+    max_batch_size: int | None
+    rows: list[Row] = dataclasses.field(default_factory=list[Row])
+    repeats: bool = False
+    """Whether it brings nodes of a class that it stands below: once more for each level that the data has."""
+    round: int = 0
+
+    @property
+    def waits_for(self) -> dict[PlannedCall, None]:
+        """The calls that come before."""
+        return {source.call: None for row in self.rows for source in row.sources}
+
+    def repeat(self) -> None:
+        """It brings nodes of a class above."""
+        self.repeats = True
+
+    def come_after(self, round_: int) -> None:
+        """It waits for this round."""
+        self.round = round_ + 1
+
+    def row(self, owner: str, step: Step) -> Row:
+        """The row of a field."""
+        name = step.field.name
+        for row in self.rows:
+            if row.owner == owner and row.field == name:
+                return row
+        targets = tuple(target.__qualname__.rpartition(".")[2] for target in step.field.classes)
+        row = Row(self, owner, name, targets, _how(step))
+        self.rows.append(row)
+        return row
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """All calls below some root classes, by round."""
+
+    roots: tuple[str, ...]
+    calls: Sequence[PlannedCall]
+    classes: int
+    """How many classes there are, the roots included."""
+    parameters: Mapping[str, Sequence[str]]
+    """Parameters that must be given, and the loaders that want them."""
+    unknown: Sequence[str]
+    """Fields whose types do not tell what they hold."""
+
+
+def read_outline(graph: ModelGraph, roots: Sequence[type]) -> Outline:
+    """Read off what a resolve of nodes of these classes does."""
+    reader = _Reader(graph)
+    for cls in roots:
+        reader.visit(cls, 0, {}, ())
+    calls = list(reader.calls.values())
+    for call in calls:
+        _set_round(call)
+    calls.sort(key=lambda call: call.round)
+    names = tuple(cls.__qualname__.rpartition(".")[2] for cls in roots)
+    return Outline(names, calls, len(reader.classes), _parameters(reader.sources), list(reader.unknown))
+
+
+def _set_round(call: PlannedCall) -> int:
+    """Calls wait for those above in the tree, posts for those below: there is no circle."""
+    if not call.round:
+        call.come_after(max(map(_set_round, call.waits_for), default=0))
+    return call.round
+
+
+@final
+class _Reader:
+    """Walks from the root classes down, as nodes will."""
+
+    def __init__(self, graph: ModelGraph) -> None:
+        self._graph = graph
+        self.calls: dict[CallKey, PlannedCall] = {}
+        self.classes: dict[type, None] = {}
+        self.sources: dict[object, None] = {}
+        self.unknown: dict[str, None] = {}
+        self._seen: dict[tuple[type, int, frozenset[Row]], dict[Row, None]] = {}
+
+    def visit(
+        self, cls: type, depth: int, bringers: Mapping[Row, None], path: tuple[type, ...]
+    ) -> dict[Row, None]:
+        """Take in nodes of a class; return all rows that lie below."""
+        known = (cls, depth, frozenset(bringers))
+        if known in self._seen:
+            return self._seen[known]
+        self._seen[known] = below = dict[Row, None]()
+        self.classes[cls] = None
+        plan = self._graph.plan(cls)
+        filled: dict[str, Mapping[Row, None]] = {}
+        for step, order in _in_order(plan):
+            before = {row: None for name in step.after for row in filled.get(name, {})}
+            waits = {**bringers, **before}
+            mine = self._rows(cls, step, depth, order, waits)
+            filled[step.field.name] = mine or waits
+            below.update(mine)
+            self._go_down(cls, step.field.classes, depth, mine or waits, path, below, mine)
+            if step.field.unknown:
+                self.unknown[f"{cls.__name__}.{step.field.name}"] = None
+        for held in plan.node_fields:
+            self._go_down(cls, held.classes, depth, bringers, path, below, {})
+            if held.unknown:
+                self.unknown[f"{cls.__name__}.{held.name}"] = None
+        for posts in (plan.posts, plan.final_steps):
+            done = {**bringers, **below}
+            for step in posts:
+                below.update(self._rows(cls, step, depth, 0, done))
+        return below
+
+    def _go_down(
+        self,
+        cls: type,
+        targets: Iterable[type],
+        depth: int,
+        bringers: Mapping[Row, None],
+        path: tuple[type, ...],
+        below: dict[Row, None],
+        mine: Mapping[Row, None],
+    ) -> None:
+        for target in targets:
+            if target in path or target is cls:
+                for row in mine:
+                    row.call.repeat()
+            elif not self._graph.subtree(target).is_idle:
+                below.update(self.visit(target, depth + 1, bringers, (*path, cls)))
+            else:
+                self.classes[target] = None
+
+    def _rows(
+        self, cls: type, step: Step, depth: int, order: int, waits: Mapping[Row, None]
+    ) -> dict[Row, None]:
+        rows: dict[Row, None] = {}
+        for source in step.loaders:
+            self.sources[source] = None
+            key = (source, step.phase, depth, order)
+            call = self.calls.get(key)
+            if call is None:
+                phase = "post" if step.is_post else "resolve"
+                self.calls[key] = call = PlannedCall(label_of(source), phase, depth, _size(source))
+            row = call.row(cls.__qualname__.rpartition(".")[2], step)
+            row.add_sources(waits)
+            rows[row] = None
+        return rows
+
+
+def _in_order(plan: Plan) -> Sequence[tuple[Step, int]]:
+    """The steps, each after those that it waits for, and how many these are one after the other."""
+    orders: dict[str, int] = {}
+    left = list(plan.steps)
+    names = {step.field.name for step in left}
+    found: list[tuple[Step, int]] = []
+    while left:
+        ready = [step for step in left if all(name in orders for name in step.after & names)] or left
+        for step in ready:
+            order = max((orders.get(name, 0) + 1 for name in step.after & names), default=0)
+            orders[step.field.name] = order
+            found.append((step, order))
+        left = [step for step in left if step not in ready]
+    return found
+
+
+def _how(step: Step) -> str:
+    return "(method)" if step.key is None else f"by {', '.join(step.key.names)}"
+
+
+def _size(source: Any) -> int | None:
+    size = getattr(source, "max_batch_size", None)
+    return size if isinstance(size, int) else None
+
+
+def _parameters(sources: Iterable[Any]) -> Mapping[str, Sequence[str]]:
+    wanted: dict[str, list[str]] = {}
+    for source in sources:
+        if isinstance(source, type):
+            for name, has_default in parameters_of(source).items():
+                if not has_default and name != "_context":
+                    wanted.setdefault(name, []).append(label_of(source))
+    return wanted

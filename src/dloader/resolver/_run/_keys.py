@@ -1,0 +1,87 @@
+"""The keys of nodes: read from their fields, those of nodes without one left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from types import NoneType
+from typing import Any, NamedTuple
+
+from dloader import KeyTypeError
+from dloader.resolver._blanks import fill_blanks
+from dloader.resolver._fields import FailedAt, values_of
+from dloader.resolver._markers import NOTHING
+from dloader.resolver._plan._plan import Key
+from dloader.resolver._run._step_run import StepRun
+
+__all__ = ("NodeKeys", "fill_keyless", "give_keyless", "null_key", "read_keys")
+
+
+class NodeKeys(NamedTuple):
+    """The keys of the nodes of a group."""
+
+    keys: list[Any]
+    """One for each node that has one; all of all nodes, where a node may have many."""
+    indices: Sequence[int] | None
+    """Which nodes have a key, or a list of keys; None if all have."""
+    counts: Sequence[int] | None
+    """How many keys each of these nodes has, where a node may have many."""
+
+
+def read_keys(key: Key, nodes: Sequence[Any]) -> NodeKeys:
+    """Read the keys of nodes.
+
+    Raises:
+        FailedAt: A key cannot be read.
+    """
+    values = _read(key, nodes)
+    indices: Sequence[int] | None = None
+    if NoneType in set(map(type, values)):
+        indices = [index for index, value in enumerate(values) if value is not None]
+        values = [values[index] for index in indices]
+    if not key.is_list:
+        return NodeKeys(values, indices, None)
+    lists = [[item for item in value if item is not None] for value in values]
+    return NodeKeys(list(chain.from_iterable(lists)), indices, list(map(len, lists)))
+
+
+def fill_keyless(run: StepRun) -> FailedAt | None:
+    """Give the nodes without a key what they get instead: what they have, or the field's default, or None.
+
+    Returns:
+        What is wrong with a node that gets nothing.
+    """
+    group, keyed = run.group, set(run.indices)
+    blank = give_keyless(run, [node for index, node in enumerate(group.nodes) if index not in keyed])
+    if not blank:
+        return None
+    index = next(index for index, node in enumerate(group.nodes) if node is blank[0])
+    return FailedAt(index, null_key(run))
+
+
+def give_keyless(run: StepRun, nodes: Sequence[Any]) -> Sequence[Any]:
+    """The same for the nodes of a step that are known to have no key.
+
+    Returns:
+        Those that get nothing.
+    """
+    step = run.step
+    otherwise = None if step.empty is NOTHING and step.field.admits_none else step.empty
+    return fill_blanks(run.group.plan.cls, step.field.name, nodes, otherwise)
+
+
+def null_key(run: StepRun) -> KeyTypeError:
+    """What is wrong with a node that gets nothing."""
+    names = ", ".join(map(repr, run.step.key.names if run.step.key else ()))
+    return KeyTypeError(
+        f"{run.group.plan.cls.__qualname__}.{run.step.field.name} has no default and takes no None, and its key "
+        f"({names}) is null: give it a default, or a type with `| None`"
+    )
+
+
+def _read(key: Key, nodes: Sequence[Any]) -> list[Any]:
+    """What holds the key, of each node; None where a part of it is null."""
+    columns = [values_of(nodes, name) for name in key.names]
+    if not key.is_composite:
+        return columns[0]
+    return [None if any(part is None for part in parts) else parts for parts in zip(*columns, strict=True)]
