@@ -9,7 +9,14 @@ import pytest
 from loops import Recorder, turns
 
 import dloader
-from dloader import BatchAbortedError, KeyTypeError, LoaderClosedError, OptionError, RecursiveLoadError
+from dloader import (
+    BatchAbortedError,
+    Instrument,
+    KeyTypeError,
+    LoaderClosedError,
+    OptionError,
+    RecursiveLoadError,
+)
 from dloader.compat.aiodataloader import DataLoader
 
 
@@ -93,6 +100,14 @@ class TestConstruction:
         with pytest.raises(TypeError, match="has no batch function"):
             DataLoader()
 
+    def test_partitions_are_refused_where_futures_are_shared(self):
+        class Tenanted(Tens):
+            def partition(self):
+                return "blue"
+
+        with pytest.raises(OptionError, match="'Tenanted'.*share a future.*partition"):
+            Tenanted()
+
     @pytest.mark.parametrize(
         "options",
         [
@@ -174,9 +189,9 @@ class TestLoading:
     def test_none_is_no_key(self, run, cache):
         async def law():
             loader = Tens(cache=cache, get_cache_key=str)
-            with pytest.raises(TypeError, match="cannot load None"):
+            with pytest.raises(TypeError, match="must be called with a value"):
                 loader.load(None)
-            with pytest.raises(TypeError, match="cannot load None"):
+            with pytest.raises(TypeError, match="must be called with a value"):
                 loader.load_many([None])
             assert loader.calls == []
 
@@ -198,7 +213,7 @@ class TestLoading:
 
     def test_load_many_takes_an_iterable(self, run):
         async def law():
-            with pytest.raises(TypeError, match="takes an iterable of keys, not 1"):
+            with pytest.raises(TypeError, match="must be called with Iterable<key> but got: 1"):
                 Tens().load_many(1)
             assert await Tens().load_many(iter([2, 1, 2])) == [20, 10, 20]
             assert await Tens().load_many([]) == []
@@ -271,19 +286,125 @@ class TestFailures:
 
         run(law)
 
+    def test_all_callers_see_the_exception_that_the_batch_function_raised(self, run):
+        async def law():
+            boom = BoomError("down")
+
+            async def fetch(keys):
+                raise boom
+
+            def fail_at_once(keys):
+                raise boom
+
+            for function in (fetch, fail_at_once):
+                seen = await DataLoader(function).load_many(["a", "b", "a"], return_exceptions=True)
+                assert [error is boom for error in seen] == [True] * 3
+                assert not hasattr(boom, "__notes__")
+
+        run(law)
+
+    def test_callers_see_the_exception_that_was_returned_for_their_key(self, run):
+        async def law():
+            booms = {1: BoomError(1), 3: BoomError(3)}
+            loader = DataLoader(Recorder(lambda keys: [booms.get(key, key) for key in keys]))
+            seen = await loader.load_many([1, 2, 1, 3], return_exceptions=True)
+            assert seen == [booms[1], 2, booms[1], booms[3]]
+            assert [loader.load(key).exception() for key in (1, 2, 3)] == [booms[1], None, booms[3]]
+
+        run(law)
+
+    def test_loads_raise_the_exception_that_was_primed(self, run):
+        async def law():
+            boom = BoomError("primed")
+            loader = Tens().prime(1, boom)
+            assert loader.load(1).exception() is boom
+
+        run(law)
+
+    def test_without_a_cache_too_exceptions_are_given_as_they_are(self, run):
+        async def law():
+            boom = BoomError("down")
+            loader = DataLoader(Recorder(lambda keys: [boom] * len(keys)), cache=False)
+            assert await loader.load_many([1, 1], return_exceptions=True) == [boom, boom]
+
+        run(law)
+
+    def test_stop_iteration_becomes_a_runtime_error_wherever_it_comes_from(self, run):
+        async def law():
+            loader = DataLoader(Recorder(lambda keys: [StopIteration(key) for key in keys]))
+            for future in (loader.load(1), loader.prime(2, StopIteration()).load(2)):
+                with pytest.raises(RuntimeError):
+                    await future
+
+        run(law)
+
+    def test_the_failing_of_keys_that_nobody_waits_for_any_more_changes_nothing(self, run):
+        async def law():
+            loader = DataLoader(Recorder(lambda keys: [BoomError(key) for key in keys]))
+            gone, waiting = loader.load(1), loader.load(2)
+            await asyncio.sleep(0)
+            gone.set_result("from outside")
+            with pytest.raises(BoomError):
+                await waiting
+            assert await gone == "from outside"
+
+        run(law)
+
+    def test_who_shares_a_future_is_seen_by_instruments(self, run):
+        class Sources(Instrument):
+            def __init__(self):
+                self.seen = []
+
+            def load_requested(self, loader, key, source):
+                self.seen.append((key, source))
+
+        async def law():
+            loader, sources = Tens(), Sources()
+            loader.add_instrument(sources)
+            await asyncio.gather(loader.load(1), loader.load(1))
+            await loader.load(1)
+            assert sources.seen == [(1, "batch"), (1, "pending"), (1, "cache")]
+            assert (loader.statistics.merged, loader.statistics.cache_hits) == (1, 1)
+
+        run(law)
+
+    def test_a_batch_function_may_wait_for_a_future_that_the_mapping_had(self, run):
+        async def law():
+            given = asyncio.get_running_loop().create_future()
+            inner = DataLoader(Recorder(), cache_map={1: given})
+
+            async def fetch(keys):
+                return await inner.load_many(keys)
+
+            waiting = DataLoader(fetch).load(1)
+            await turns(3)
+            given.set_result("given")
+            assert await waiting == "given"
+
+        run(law)
+
+    def test_the_batch_function_may_be_replaced(self, run):
+        async def law():
+            loader = DataLoader(Recorder())
+            loader.batch_load_fn = Recorder(lambda keys: keys)
+            assert await loader.load(1) == 1
+
+        run(law)
+
     def test_a_failing_batch_leaves_what_was_cached_meanwhile(self, run):
         async def law():
-            gate = asyncio.Event()
+            begun, gate = asyncio.Event(), asyncio.Event()
 
             async def fetch(keys):
                 if keys != ["reloaded"]:
+                    begun.set()
                     await gate.wait()
                     raise BoomError(str(keys))
                 return [1]
 
             loader = DataLoader(fetch)
             slow = loader.load_many(["cleared", "primed", "reloaded"])
-            await turns(5)
+            await begun.wait()
             loader.clear_all().prime("primed", BoomError("primed"))
             reloaded = loader.load("reloaded")
             assert await reloaded == 1
@@ -407,7 +528,7 @@ class TestCancelling:
                 await first
             assert await loader.load(1) == 10
             assert await other == 20
-            assert loader.calls == [[2, 1]]
+            assert loader.calls == [[1, 2]]
 
         run(law)
 
@@ -449,6 +570,29 @@ class TestCache:
 
         run(law)
 
+    @pytest.mark.parametrize("kind", [dict, UserDict])
+    @pytest.mark.parametrize(
+        "ask",
+        [
+            lambda loader: loader.load(1),
+            lambda loader: loader.load_many([2, 1]),
+            lambda loader: loader.prime(1, 5),
+        ],
+        ids=["load", "load_many", "prime"],
+    )
+    def test_values_in_cache_map_are_refused_with_the_way_to_put_them_there(self, run, kind, ask):
+        """They were loaded again, as if they were not there."""
+
+        async def law():
+            loader = Tens(cache_map=kind({1: "given"}))
+            with pytest.raises(
+                OptionError, match=r"'Tens': cache_map holds futures, not 'given' \(at 1\): .*prime"
+            ):
+                ask(loader)
+            assert loader.clear(1).prime(1, "given").load(1).result() == "given"
+
+        run(law)
+
     def test_prime_fills_the_cache_and_does_not_overwrite(self, run):
         async def law():
             loader = Tens()
@@ -485,7 +629,7 @@ class TestCache:
             second = loader.load(1)
             assert first is not second
             assert await asyncio.gather(first, second) == [10, 10]
-            assert loader.calls == [[1, 1]]
+            assert loader.calls == [[1]]
             assert loader.clear("unknown") is loader
 
         run(law)
@@ -543,3 +687,28 @@ class TestLoops:
     def test_outside_a_loop_what_is_cached_is_returned(self):
         future = Tens().prime(1, "early").load(1)
         assert future.result() == "early"
+
+
+class TestInsideABatchFunction:
+    def test_a_future_of_the_users_own_is_waited_for(self, run):
+        """No batch of ours loads its key."""
+
+        async def law():
+            own = asyncio.get_running_loop().create_future()
+            inner = DataLoader(Recorder(), cache_map={1: own})
+
+            async def ask(keys):
+                asyncio.get_running_loop().call_soon(own.set_result, 5)
+                return [await inner.load(key) for key in keys]
+
+            assert await DataLoader(ask).load(1) == 5
+
+        run(law)
+
+    def test_a_function_that_returns_what_cannot_be_awaited_is_told(self, run):
+        async def law():
+            loader = DataLoader(lambda keys: keys)
+            with pytest.raises(TypeError, match="awaitable"):
+                await loader.load(1)
+
+        run(law)

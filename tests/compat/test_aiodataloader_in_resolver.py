@@ -108,3 +108,25 @@ def test_cancelling_resolve_ends_its_batches(run, model):
             await resolving
 
     run(law)
+
+
+def test_loaders_are_told_what_is_wanted_of_them_if_that_are_models(run):
+    class Names(DataLoader):
+        async def batch_load_fn(self, keys):
+            assert not hasattr(self, "_query_meta")
+            return [f"user {key}" for key in keys]
+
+    class Named(BaseModel):
+        user: Annotated[User | None, Load(UserLoader, by="id")] = None
+        name: Annotated[str, Load(Names, by="id")] = ""
+        id: int = 1
+
+    async def law():
+        resolver = Resolver(loader_params={UserLoader: {"prefix": "user"}})
+        assert await resolver.resolve(Named()) == Named(user=User(id=1, name="user 1"), name="user 1")
+        assert resolver.loader_instance_cache[UserLoader]._query_meta == {
+            "fields": ["id", "name"],
+            "request_types": [{"name": User, "fields": ["id", "name"]}],
+        }
+
+    run(law)

@@ -1,0 +1,1 @@
+"""Modules under the paths that programs of pydantic-resolve import from."""
