@@ -1,0 +1,119 @@
+"""Cursors: where a page ended, as text that says nothing to anybody else and is refused where it does not belong."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import enum
+import json
+import uuid
+from base64 import b85decode, b85encode, urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+from typing import Any, final
+
+from dloader import DloaderError, OptionError
+from dloader._text import shorten
+from dloader.sqlalchemy._is_a import is_a
+
+__all__ = ("Cursors",)
+
+AS_TEXT: dict[type, tuple[str, Callable[[Any], str], Callable[[str], Any]]] = {
+    decimal.Decimal: ("n", str, decimal.Decimal),
+    dt.datetime: ("t", dt.datetime.isoformat, dt.datetime.fromisoformat),
+    dt.date: ("d", dt.date.isoformat, dt.date.fromisoformat),
+    dt.time: ("h", dt.time.isoformat, dt.time.fromisoformat),
+    dt.timedelta: (
+        "s",
+        lambda value: f"{value.days},{value.seconds},{value.microseconds}",
+        lambda text: dt.timedelta(*map(int, text.split(","))),
+    ),
+    uuid.UUID: ("u", str, uuid.UUID),
+    bytes: ("b", lambda value: b85encode(value).decode(), b85decode),
+}
+"""What JSON has no form for."""
+FROM_TEXT = {tag: read for tag, _, read in AS_TEXT.values()}
+SUM_SIZE = 6
+"""Bytes of the check sum: one altered cursor in 10^14 passes, and then is a position like any other."""
+
+
+@final
+class Cursors:
+    """Writes and reads the cursors of one look-up.
+
+    A cursor is bound to the look-up and to the parent: it carries a check sum of both, by which those from elsewhere,
+    cut or altered are refused. It is not secret: it holds the values that rows are ordered by.
+
+    Args:
+        label: Of the loader, for messages.
+        order: What rows are found and ordered by, in words: the same in every process.
+        kinds: The types of the columns, which know the classes of enumerations.
+    """
+
+    __slots__ = ("_kinds", "_label", "_order")
+
+    def __init__(self, label: str, order: str, kinds: Sequence[Any]) -> None:
+        self._label = label
+        self._order = order
+        self._kinds = kinds
+
+    def write(self, key: object, values: Sequence[Any]) -> str:
+        """The cursor of a row.
+
+        Raises:
+            DloaderError: A value is of a type that has no form in a cursor.
+        """
+        body = json.dumps([self._plain(value) for value in values], separators=(",", ":")).encode()
+        return urlsafe_b64encode(self._sum(key, body) + body).decode().rstrip("=")
+
+    def read(self, key: object, cursor: object) -> tuple[Any, ...]:
+        """The values in a cursor.
+
+        Raises:
+            OptionError: It is not one of this look-up and parent.
+        """
+        try:
+            if not isinstance(cursor, str):
+                raise TypeError(cursor)
+            raw = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
+            body = raw[SUM_SIZE:]
+            if (
+                raw[:SUM_SIZE] != self._sum(key, body)
+                or self.write(key, values := self._values(body)) != cursor
+            ):
+                raise ValueError(cursor)
+        except (TypeError, ValueError, KeyError, ArithmeticError):
+            raise OptionError(
+                f"{self._label}: {shorten(cursor)} is no cursor of this page: pass the start_cursor or end_cursor of "
+                f"a page of the same relationship, order and parent, unaltered"
+            ) from None
+        return values
+
+    def _values(self, body: bytes) -> tuple[Any, ...]:
+        return tuple(map(self._value, json.loads(body), self._kinds))
+
+    def _sum(self, key: object, body: bytes) -> bytes:
+        start = f"{self._order}|{key!r}|".encode()
+        return blake2b(start + body, digest_size=SUM_SIZE).digest()
+
+    def _plain(self, value: Any) -> Any:
+        if value is None:
+            return None
+        if isinstance(value, enum.Enum):
+            return {"e": value.name}
+        for kind in type(value).__mro__:  # drivers have subclasses of their own
+            if kind in (bool, int, float, str):
+                return value
+            if kind in AS_TEXT:
+                tag, write, _ = AS_TEXT[kind]
+                return {tag: write(value)}
+        raise DloaderError(
+            f"{self._label}: a cursor cannot hold {shorten(value)} ({type(value).__name__}), by which its "
+            f"pages are ordered: order by a column of numbers, text, dates or UUIDs"
+        )
+
+    def _value(self, plain: Any, kind: Any) -> Any:
+        if not is_a(plain, dict):
+            return plain
+        [(tag, text)] = plain.items()
+        return kind.enum_class[text] if tag == "e" else FROM_TEXT[tag](text)

@@ -1,0 +1,303 @@
+"""The loaders of look-ups: one class for each look-up, one loader in each registry."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import WeakValueDictionary
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from dloader import DataLoader, MissingKeyError, OptionError, Requested
+from dloader._text import shorten
+from dloader.lowlevel import for_callers_alone
+from dloader.sqlalchemy._columns import RowColumns, columns_of
+from dloader.sqlalchemy._criteria import everywhere
+from dloader.sqlalchemy._key_types import KeyCheck
+from dloader.sqlalchemy._lookup import Lookup
+from dloader.sqlalchemy._pages import Page, PageKey, Shape, shape_of
+from dloader.sqlalchemy._parts import Parts, bounds_of, cursors_of, page_of, rounds
+from dloader.sqlalchemy._rows import Row
+from dloader.sqlalchemy._sessions import Options, SessionSource, reading, refuse_if_held
+from dloader.sqlalchemy._statements import Statements
+from dloader.sqlalchemy._transactions import watch
+
+if TYPE_CHECKING:
+    import asyncio
+
+__all__ = ("LookupLoader", "RowLoader", "loader_class")
+
+
+class LookupLoader(DataLoader[Any, Any], abc.ABC):
+    """What all loaders of look-ups have: a session, options for their statements, a check of their keys."""
+
+    if TYPE_CHECKING:
+        options: Sequence[Any] = ()
+    else:
+        options: Options = ()
+
+    _session_name: ClassVar[str]
+    _lookup: ClassVar[Lookup]
+    _check: ClassVar[KeyCheck]
+    _mapper: ClassVar[Any]
+    _statements: ClassVar[Statements]
+
+    async def batch_load_fn(self, keys: list[Any], /) -> Any:
+        """Read the keys that can be read; each of the others has its error in its place."""
+        wrong = self._check.problems(self.name, keys, _plain)
+        right = [key for key in keys if key not in wrong] if wrong else keys
+        found: Mapping[Any, Any] = {}
+        if right:
+            source = self._source
+            if isinstance(source, AsyncSession):
+                watch(source.sync_session, self)
+            async with reading(source, self._mapper) as reader:
+                found = await self._read(reader, right)
+        return list(map({**found, **wrong}.__getitem__ if wrong else found.__getitem__, keys))
+
+    @abc.abstractmethod
+    async def _read(self, reader: Any, keys: list[Any]) -> dict[Any, Any]:
+        """The value of each key."""
+
+    @property
+    def _source(self) -> Any:
+        return getattr(self, self._session_name)
+
+    @property
+    def _options(self) -> list[Any]:
+        return everywhere(self.options)
+
+    def load(self, key: Any) -> asyncio.Future[Any]:
+        """Load one key; see `DataLoader.load`."""
+        self._check_free()
+        return super().load(key)
+
+    @for_callers_alone
+    def load_many(self, keys: Iterable[Any], *, return_exceptions: Any = False) -> Any:
+        """Load many keys; see `DataLoader.load_many`."""
+        self._check_free()
+        return super().load_many(keys, return_exceptions=return_exceptions)
+
+    def _check_free(self) -> None:
+        source = self._source
+        if isinstance(source, AsyncSession):
+            refuse_if_held(source.sync_session)
+
+
+def _plain(key: Any) -> Any:
+    return key.key if type(key) is PageKey else key
+
+
+class RowLoader(LookupLoader):
+    """Loads rows: one for each key, or a list of them, or pages of it."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._requested = Requested()
+        self._wants_all = False
+        self._wanted: RowColumns | None = None
+        self._parts: dict[str, Parts] = {}
+        super().__init__(*args, **options)
+
+    def load(self, key: Any) -> asyncio.Future[Any]:
+        """Load all columns of one key's rows; see `DataLoader.load`."""
+        self._want_all()
+        return super().load(key)
+
+    @for_callers_alone
+    def load_many(self, keys: Iterable[Any], *, return_exceptions: Any = False) -> Any:
+        """Load all columns of the rows of many keys; see `DataLoader.load_many`."""
+        self._want_all()
+        return super().load_many(keys, return_exceptions=return_exceptions)
+
+    def page(
+        self,
+        key: Any,
+        *,
+        first: int | None = None,
+        after: str | None = None,
+        last: int | None = None,
+        before: str | None = None,
+        total: bool = False,
+    ) -> asyncio.Future[Page[Row]]:
+        """Load a part of one key's rows, which are in the order of the look-up, ended by the primary key.
+
+        Pages that are asked for together, with a cursor for each parent, are one statement for each `first` or `last`.
+
+        Args:
+            key: As for `load`.
+            first: How many from the beginning, or from `after` on. Default: the ``limit`` of the look-up.
+            after: The ``end_cursor`` of another page of this key.
+            last: How many from the end, or from `before` back.
+            before: The ``start_cursor`` of another page of this key.
+            total: Whether to count all rows of the key, which is another statement.
+
+        Returns:
+            A future of the page. Rows that are inserted or deleted between two pages neither repeat nor hide others.
+
+        Raises:
+            OptionError: The arguments do not go together, a cursor is not one of this key, or there is no order.
+        """
+        lookup = self._lookup
+        label = f"{self.name}.page()"
+        if not lookup.relation.many:
+            raise OptionError(f"{label}: there is one row at most; load() it")
+        cursors = cursors_of(lookup, self.name)
+        shape = shape_of(label, first, last, lookup.limit, after, before)
+        start = None if after is None else cursors.read(key, after)
+        end = None if before is None else cursors.read(key, before)
+        return self.load(PageKey(key, shape, start, end, bool(total)))
+
+    def _want_all(self) -> None:
+        if not self._wants_all:
+            self._wants_all = True
+            self._want(self._every_column())
+
+    if TYPE_CHECKING:
+        requested: Requested = Requested()
+    else:
+
+        @property
+        def requested(self) -> Requested:
+            """What a resolver wants; see `DataLoader.requested`."""
+            return self._requested
+
+        @requested.setter
+        def requested(self, requested: Requested) -> None:
+            self._requested = requested
+            if not self._wants_all:
+                self._want(columns_of(requested.types, self._lookup.relation))
+
+    def _want(self, columns: RowColumns) -> None:
+        """Read these from now on; what was read with fewer is forgotten."""
+        if self._wanted is not None:
+            self._parts.clear()
+            self.clear_all()
+        self._wanted = columns
+
+    async def _read(self, reader: Any, keys: list[Any]) -> dict[Any, Any]:
+        plain = [key for key in keys if type(key) is not PageKey]
+        found = await self._rows(reader, plain) if plain else {}
+        paged = [key for key in keys if type(key) is PageKey]
+        return found | await self._pages(reader, paged) if paged else found
+
+    async def _rows(self, reader: Any, keys: list[Any]) -> dict[Any, Any]:
+        if self._lookup.limit is not None:
+            shape = Shape(self._lookup.limit, False, False, False)
+            parts = await self._parts_of(reader.dialect).rows(reader, shape, keys, None, shape.rows)
+            return {key: [row for row, _ in parts.get(key, ())] for key in keys}
+        select = self._statements.rows(self._columns, self._kind, reader.dialect)
+        values = await select.values(reader, keys, self._options)
+        if self._lookup.relation.many:
+            return {key: values.get(key) or [] for key in keys}
+        return {key: values.get(key) for key in keys}
+
+    async def _pages(self, reader: Any, keys: list[PageKey]) -> dict[Any, Any]:
+        parts, cursors = self._parts_of(reader.dialect), cursors_of(self._lookup, self.name)
+        counted = list({key.key: None for key in keys if key.has_total})
+        totals: Mapping[Any, int] = {}
+        if counted:
+            count = self._statements.aggregate(None, reader.dialect)
+            totals = await count.values(reader, counted, self._options)
+        pages: dict[Any, Any] = {}
+        for shape, together in rounds(keys):
+            bounds = list(map(bounds_of, together)) if shape.has_after or shape.has_before else None
+            parents = [key.key for key in together]
+            rows = await parts.rows(reader, shape, parents, bounds, shape.rows + 1)
+            for key in together:
+                total = totals.get(key.key, 0) if key.has_total else None
+                pages[key] = page_of(key, rows.get(key.key, []), cursors, total)
+        return pages
+
+    def _parts_of(self, dialect: str) -> Parts:
+        options = self._options
+        if not options:
+            return self._statements.parts(self._columns, self._kind, dialect)
+        parts = self._parts.get(dialect)
+        if parts is None:
+            parts = Parts(self._lookup, self._columns, self._kind, dialect, options)
+            self._parts[dialect] = parts
+        return parts
+
+    @property
+    def _kind(self) -> type[dict[str, Any]]:
+        """What rows are made of."""
+        return Row if self._wants_all else dict
+
+    @property
+    def _columns(self) -> RowColumns:
+        return self._wanted or self._every_column()
+
+    def _every_column(self) -> RowColumns:
+        """All of the class, and what models want beside these."""
+        every = self._statements.every_column
+        if not self._requested.types:
+            return every
+        return columns_of(self._requested.types, self._lookup.relation).and_others(every)
+
+
+class RequiredLoader(RowLoader):
+    """Loads one row for each key, and has none for a key that nothing has."""
+
+    async def _read(self, reader: Any, keys: list[Any]) -> dict[Any, Any]:
+        found = await super()._read(reader, keys)
+        return {
+            key: MissingKeyError(f"loader {self.name!r}: nothing has the key {shorten(key)}")
+            if row is None
+            else row
+            for key, row in found.items()
+        }
+
+
+class PageLoader(RowLoader):
+    """Loads the first page of each key, for fields that hold one."""
+
+    _has_total: ClassVar[bool]
+
+    async def _read(self, reader: Any, keys: list[Any]) -> dict[Any, Any]:
+        rows = self._lookup.limit or 0
+        paged = {
+            key: PageKey(key, Shape(rows, False, False, False), has_total=self._has_total) for key in keys
+        }
+        found = await self._pages(reader, list(paged.values()))
+        return {key: dict(found[page]) for key, page in paged.items()}
+
+
+class AggregateLoader(LookupLoader):
+    """Loads a number for each key."""
+
+    _expression: ClassVar[Any]
+
+    async def _read(self, reader: Any, keys: list[Any]) -> dict[Any, Any]:
+        select = self._statements.aggregate(self._expression, reader.dialect)
+        values = await select.values(reader, keys, self._options)
+        nothing = 0 if self._expression is None else None
+        return {key: values.get(key, nothing) for key in keys}
+
+
+_classes: WeakValueDictionary[tuple[object, ...], type[LookupLoader]] = WeakValueDictionary()
+"""Alive as long as a marker, a plan or a loader has them."""
+
+
+def loader_class(
+    base: type[LookupLoader], label: str, lookup: Lookup, *identity: object, **attributes: Any
+) -> type[Any]:
+    """The class of all loaders for a look-up, and for what else has this identity."""
+    session, relation = lookup.session, lookup.relation
+    key = (base, *lookup.identity, *identity)
+    found = _classes.get(key)
+    if found is None:
+        namespace = {
+            "__annotations__": {session: SessionSource},
+            "__module__": __name__,
+            "__doc__": f"The loader of {label}.",
+            "name": label,
+            "_session_name": session,
+            "_lookup": lookup,
+            "_check": KeyCheck(relation.found.links),
+            "_mapper": relation.mapper,
+            "_statements": Statements(lookup),
+            **attributes,
+        }
+        _classes[key] = found = type(label, (base,), namespace)
+    return found

@@ -1,0 +1,80 @@
+"""Response models, as far as rows are concerned: which classes stand in a type, and what their fields say."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import BaseModel
+
+from dloader.resolver._markers import FieldMarker, MarkedField
+from dloader.resolver._plan._annotations import classes_in, field_types
+from dloader.sqlalchemy._expressions import as_value
+from dloader.sqlalchemy._pages import Page
+
+__all__ = ("From", "from_of", "has_default", "has_page", "models_in")
+
+
+class From(FieldMarker):
+    """Fill a field from another column than that of its name, or from any SQL expression over the mapped class.
+
+    Args:
+        expression: An attribute of the mapped class, or an SQL expression.
+
+    Raises:
+        OptionError: It is none.
+
+    Example:
+        ``email: Annotated[str, From(Member.e_mail)]``
+    """
+
+    def __init__(self, expression: Any) -> None:
+        as_value("From", expression)
+        self.expression = expression
+
+    @property
+    def row_name(self) -> str:
+        """Under which name rows have it: an attribute its own, an expression one that nothing else has."""
+        key: str | None = getattr(self.expression, "key", None) if _is_attribute(self.expression) else None
+        return f"From {id(self):x}" if key is None else key
+
+    def row_names(self, field: MarkedField, /) -> tuple[str, ...]:  # noqa: ARG002 - see the base
+        """See `FieldMarker.row_names`."""
+        return (self.row_name,)
+
+    def __repr__(self) -> str:
+        return f"From({self.expression})"
+
+
+def _is_attribute(expression: Any) -> bool:
+    return hasattr(expression, "class_") and hasattr(expression, "property")
+
+
+def from_of(model: type, name: str) -> From | None:
+    """The `From` of a field."""
+    return next((each for each in field_types(model)[name].metadata if isinstance(each, From)), None)
+
+
+def has_default(model: type[Any], name: str) -> bool:
+    """Whether a field has a default."""
+    if issubclass(model, BaseModel):
+        return not model.model_fields[name].is_required()
+    field = {each.name: each for each in dataclasses.fields(model)}[name]
+    return dataclasses.MISSING not in (field.default, field.default_factory) or (
+        field.default is not field.default_factory
+    )
+
+
+def models_in(types: Iterable[type[Any]]) -> list[type[Any]]:
+    """The models that rows become; of a page, those of its items."""
+    found: dict[type[Any], None] = {}
+    for each in types:
+        items = classes_in(each.model_fields["items"].annotation)[0] if issubclass(each, Page) else (each,)
+        found.update(dict.fromkeys(items))
+    return list(found)
+
+
+def has_page(annotation: Any) -> bool:
+    """Whether a type has a `Page` in it."""
+    return any(issubclass(each, Page) for each in classes_in(annotation)[0])

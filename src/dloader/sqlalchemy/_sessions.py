@@ -1,0 +1,233 @@
+"""Sessions: one statement at a time on a session that others use too, or a session for each batch."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from contextvars import ContextVar, Token
+from types import TracebackType
+from typing import Any, final
+from weakref import WeakKeyDictionary
+
+from pydantic_core import PydanticCustomError, core_schema
+from sqlalchemy import select
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.orm import Session
+
+from dloader import DloaderError, OptionError
+from dloader.lowlevel import note_statement
+from dloader.sqlalchemy._is_a import is_a
+from dloader.sqlalchemy._transactions import begins, connect, ends, is_connected
+
+__all__ = ("Options", "Reader", "SessionSource", "exclusive", "reading", "refuse_if_held")
+
+_locks: WeakKeyDictionary[Session, asyncio.Lock] = WeakKeyDictionary()
+"""Whoever asks, and in whichever registry: of one session all have the same lock."""
+_held: ContextVar[tuple[Session, ...]] = ContextVar("dloader.sqlalchemy.held", default=())
+"""The sessions that the code which runs here has for itself."""
+
+
+class _Checked(type):
+    """The class of parameters that are no class: what they take is told by `takes`."""
+
+    def __instancecheck__(cls, value: object) -> bool:
+        return cls.takes(value)
+
+    takes: Callable[[Any], bool]
+    """Whether a value fits."""
+
+
+class _Parameter(metaclass=_Checked):
+    """What a loader parameter is annotated with, with words of its own for what it refuses."""
+
+    wanted: str
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, *_: object) -> core_schema.CoreSchema:
+        def refuse(_value: object) -> object:
+            raise PydanticCustomError("dloader", "{wanted}", {"wanted": cls.wanted})
+
+        return core_schema.no_info_plain_validator_function(refuse)
+
+
+class SessionSource(_Parameter):
+    """An `AsyncSession`, or an `async_sessionmaker`."""
+
+    wanted = (
+        "pass an AsyncSession, or an async_sessionmaker for a session of its own for each batch "
+        "(of an engine: async_sessionmaker(engine); of a scoped session: the session that calling it gives)"
+    )
+
+    @classmethod
+    def takes(cls, value: Any) -> bool:
+        """Whether it is one of these."""
+        return isinstance(value, (AsyncSession, async_sessionmaker))
+
+
+class Options(_Parameter):
+    """A sequence of options for statements."""
+
+    wanted = "pass a sequence of statement options, as [with_loader_criteria(...)]"
+
+    @classmethod
+    def takes(cls, value: Any) -> bool:
+        """Whether a statement takes them all."""
+        if not is_a(value, Sequence):
+            return False
+        try:
+            select(1).options(*value)
+        except ArgumentError:
+            return False
+        return True
+
+
+@final
+class exclusive:  # noqa: N801 - used as a function
+    """Have a session for oneself: no loader of `dloader.sqlalchemy` uses it meanwhile.
+
+    For batch functions written by hand that share an `AsyncSession` with loaders, which can run one statement at a
+    time. Whoever holds it must not load from such a loader: that is refused, as it would never end.
+
+    Args:
+        session: The session.
+
+    Raises:
+        OptionError: It is no `AsyncSession`.
+        DloaderError: The code that asks has the session already.
+
+    Example:
+        >>> async def tags_of(session, task_ids):
+        ...     async with exclusive(session):
+        ...         result = await session.execute(statement, {"ids": task_ids})
+        ...     return result.all()
+    """
+
+    __slots__ = ("_session", "_token")
+
+    _token: Token[tuple[Session, ...]]
+
+    def __init__(self, session: AsyncSession) -> None:
+        if not isinstance(session, AsyncSession):
+            raise OptionError(f"exclusive() takes an AsyncSession, not {session!r}")
+        self._session = session
+
+    async def __aenter__(self) -> AsyncSession:
+        session = self._session.sync_session
+        refuse_if_held(session)
+        await lock_of(session).acquire()
+        self._token = _held.set((*_held.get(), session))
+        return self._session
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        _held.reset(self._token)
+        lock_of(self._session.sync_session).release()
+
+
+def lock_of(session: Session) -> asyncio.Lock:
+    """The lock of a session."""
+    lock = _locks.get(session)
+    if lock is None:
+        _locks[session] = lock = asyncio.Lock()
+    return lock
+
+
+def refuse_if_held(session: Session) -> None:
+    """Refuse to wait for a session that the code which runs here has for itself.
+
+    Raises:
+        DloaderError: It has.
+    """
+    if session in _held.get():
+        raise DloaderError(
+            "the code inside `async with exclusive(session)` asks for the same session again, by a loader or by "
+            "exclusive(): it would wait for itself; load before, or after"
+        )
+
+
+@asynccontextmanager
+async def reading(source: AsyncSession | async_sessionmaker[Any], mapper: Any) -> AsyncGenerator[Reader]:
+    """Have a session for the statements of one batch, whatever its loader was given."""
+    if isinstance(source, async_sessionmaker):
+        async with source() as own:
+            yield Reader(own, mapper, is_shared=False)
+        return
+    session = source.sync_session
+    refuse_if_held(session)
+    lock = lock_of(session)
+    await lock.acquire()
+    reader = Reader(source, mapper, is_shared=True)
+    try:
+        yield reader
+    finally:
+        reader.when_idle(lock.release)
+
+
+@final
+class Reader:
+    """Executes the selects of one batch, one after the other.
+
+    On a session that others use too, a statement is shielded: who is cancelled leaves when it has ended, since
+    cancelling it would break the connection, and with it the caller's transaction.
+    """
+
+    __slots__ = ("_bind", "_is_shared", "_mapper", "_session", "_task")
+
+    def __init__(self, session: AsyncSession, mapper: Any, is_shared: bool) -> None:
+        self._session = session
+        self._mapper = mapper
+        self._bind: Any = session.sync_session.get_bind(mapper)
+        self._is_shared = is_shared
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def dialect(self) -> str:
+        """The name of the database's dialect."""
+        name: str = self._bind.dialect.name
+        return name
+
+    async def rows(self, statement: Any, params: dict[str, Any]) -> Sequence[Any]:
+        """Execute a select and return all its rows."""
+        if not self._is_shared:
+            return await self._execute(statement, params)
+        answer: asyncio.Future[Sequence[Any]] = asyncio.get_running_loop().create_future()
+        self._task = task = asyncio.create_task(self._answer(answer, statement, params))
+        begins(self._session.sync_session, task)
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            await asyncio.wait([task])
+            raise
+
+    async def _answer(self, answer: asyncio.Future[Any], statement: Any, params: dict[str, Any]) -> None:
+        """Execute for somebody who may have left when there is an answer; nobody waits for this itself."""
+        session = self._session
+        try:
+            if not is_connected(session, self._bind):
+                # While a session connects it refuses everything else, also what its owner does beside us.
+                await connect(session, self._bind)
+            rows = await self._execute(statement, params)
+        except Exception as error:
+            if not answer.done():
+                answer.set_exception(error)
+        else:
+            if not answer.done():
+                answer.set_result(rows)
+        finally:
+            ends(session.sync_session)
+            answer.cancel()  # where the statement itself was cancelled
+
+    async def _execute(self, statement: Any, params: dict[str, Any]) -> Sequence[Any]:
+        note_statement()
+        result = await self._session.execute(statement, params, bind_arguments={"mapper": self._mapper})
+        return result.all()
+
+    def when_idle(self, do: Callable[[], None]) -> None:
+        """Do something when no statement runs any more, which is now unless somebody was cancelled twice."""
+        if self._task is None or self._task.done():
+            do()
+        else:
+            self._task.add_done_callback(lambda _: do())

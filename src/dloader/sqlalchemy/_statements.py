@@ -1,0 +1,67 @@
+"""What loaders send, made once for all that load the same: to make a statement takes as long as to send it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, TypeVar, cast
+
+from dloader.sqlalchemy._aggregates import AggregateSelect
+from dloader.sqlalchemy._columns import RowColumns, all_columns
+from dloader.sqlalchemy._lookup import Lookup, RowSelect
+from dloader.sqlalchemy._parts import Parts
+
+__all__ = ("Statements",)
+
+T = TypeVar("T")
+
+MOST = 64
+"""Of one look-up, for models and dialects that are there at once; beyond it all are made again."""
+
+
+class Statements:
+    """The statements of one look-up, without the options of a request; live as long as its loader class.
+
+    Of databases only the dialect counts. Columns are the same if their expressions are.
+    """
+
+    def __init__(self, lookup: Lookup) -> None:
+        self._lookup = lookup
+        self._kept: dict[tuple[object, ...], tuple[RowColumns | None, object]] = {}
+        """By the ids of expressions, and the columns themselves, so that the ids stay true."""
+
+    @cached_property
+    def every_column(self) -> RowColumns:
+        """All columns of the class that are not deferred."""
+        return all_columns(self._lookup.relation)
+
+    def rows(self, columns: RowColumns, kind: type[dict[str, Any]], dialect: str) -> RowSelect:
+        """The select of all rows of some keys."""
+        return self._once(RowSelect, columns, kind, dialect)
+
+    def parts(self, columns: RowColumns, kind: type[dict[str, Any]], dialect: str) -> Parts:
+        """The selects of parts of some keys' rows."""
+        return self._once(Parts, columns, kind, dialect)
+
+    def aggregate(self, expression: Any, dialect: str) -> AggregateSelect:
+        """The select of an aggregate of some keys' rows; without an expression, of their number."""
+        key = (AggregateSelect, id(expression), dialect)
+        return self._found(key, None, lambda: AggregateSelect(self._lookup, expression, dialect))
+
+    def _once(
+        self,
+        make: Callable[[Lookup, RowColumns, type[dict[str, Any]], str], T],
+        columns: RowColumns,
+        kind: type[dict[str, Any]],
+        dialect: str,
+    ) -> T:
+        key = (make, columns.names, tuple(map(id, columns.expressions)), kind, dialect)
+        return self._found(key, columns, lambda: make(self._lookup, columns, kind, dialect))
+
+    def _found(self, key: tuple[object, ...], columns: RowColumns | None, make: Callable[[], T]) -> T:
+        kept = self._kept.get(key)
+        if kept is None:
+            if len(self._kept) >= MOST:
+                self._kept.clear()
+            self._kept[key] = kept = (columns, make())
+        return cast(T, kept[1])
