@@ -10,17 +10,41 @@
 It fails the test when the function hangs, when a task is left running, and when something reached the loop's
 exception handler that the test did not take out with ``run.take_reports()``. ``run.kind`` is the kind of the loop.
 For tests in pytest's ``asyncio`` style or with loops of their own see loops.py.
+
+Which law stands where: a folder for each part of the package, a file for each object or subject.
+
+- core/      How a loader is made: construction. What it is given: batch_function, rows, dispatch, instruments. What it
+             promises: load_many, cache, hits, failures, cancellation, shutdown, loops_and_contexts, nested_batches,
+             resources; all of it at random beside a model: state_machine. LoaderRegistry: registry.
+- resolver/  What is walked: walking, shared_nodes, shared_rows, endless. What is done there: methods, load_keys,
+             forms, parameters, ancestors_and_collectors, values. What is left alone: ignore. In which batches:
+             batches, awaiting. What goes wrong: plans and mistakes before anything is loaded, errors later, and
+             partial_answers where a resolve goes on. At random beside a naive walk: properties, and
+             partial_answers_of_random_trees.
+- sql/       dloader.sqlalchemy on four databases (databases.py), with mapped classes of every kind (zoo.py): relations,
+             lookups, equal_keys, pages, page_plans, models, sessions, cut_connections (through proxies.py), criteria,
+             odd_mappings, sqlmodel, traps; schemas and models at random beside lazy loads: properties (of
+             drawn_schemas.py and drawn_models.py); a shop's data: chinook.
+- compat/    The other libraries' classes.
+- here       What is seen from outside: public_names, cli, demo, docs, benchmarks; how the source is built: house.
+
+In both folders examples_of_the_specification holds the examples of the documents that the project began with, verbatim.
+Helpers: loops.py (loops, Recorder), resolving.py (Source), counting.py (futures, tasks, turns).
 """
 
 from __future__ import annotations
 
 import gc
 import os
+import re
+import signal
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
-from loops import KINDS, LoopRunner
+from loops import KINDS, LoopRunner, watched_runner
+
+pytest_plugins = ["pytester"]
 
 settings.register_profile(
     "default",
@@ -30,6 +54,7 @@ settings.register_profile(
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
+settings.register_profile("quick", settings.get_profile("default"), max_examples=8)
 settings.register_profile("ci", settings.get_profile("default"), max_examples=150, print_blob=True)
 settings.register_profile("explore", settings.get_profile("ci"), max_examples=2000, derandomize=False)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
@@ -38,21 +63,24 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 @pytest.fixture(params=KINDS)
 def run(request: pytest.FixtureRequest) -> Iterator[LoopRunner]:
     """Runs a coroutine function on a new loop, once for each kind of loop; see the head of this file."""
-    runner = LoopRunner(request.param)
-    yield runner
-    unexpected = runner.take_reports()
-    assert not unexpected, f"reported to the event loop's exception handler: {unexpected}"
+    yield from watched_runner(request.param)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make warnings errors, also where pyproject.toml is not read (the tests of the built wheel)."""
+    """Make warnings errors, also where pyproject.toml is not read (the tests of the built wheel); know all markers."""
     if not config.getini("filterwarnings"):
         config.addinivalue_line("filterwarnings", "error")
+    if not config.pluginmanager.hasplugin("dloader"):  # not installed anew since it has a plugin
+        config.addinivalue_line("markers", "batch_budget: docs/testing.md shows it")
 
 
-def _fail_if_a_server_is_missing(report: pytest.TestReport | pytest.CollectReport) -> None:
-    """In CI the servers are there: a test that is skipped for want of one is a test that is not run."""
-    if report.skipped and os.environ.get("CI") and "needs a server" in str(report.longrepr):
+def _fail_if_something_is_missing(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """In CI servers and a browser are there: a test that is skipped for want of one is a test that is not run."""
+    if (
+        report.skipped
+        and os.environ.get("CI")
+        and re.search("needs a (server|browser)", str(report.longrepr))
+    ):
         report.outcome = "failed"
         report.longrepr = f"skipped although CI is set: {report.longrepr}"
 
@@ -60,14 +88,14 @@ def _fail_if_a_server_is_missing(report: pytest.TestReport | pytest.CollectRepor
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Iterator[None]:
     report = yield
-    _fail_if_a_server_is_missing(report)
+    _fail_if_something_is_missing(report)
     return report
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report() -> Iterator[None]:
     report = yield
-    _fail_if_a_server_is_missing(report)
+    _fail_if_something_is_missing(report)
     return report
 
 
@@ -75,6 +103,14 @@ def pytest_make_collect_report() -> Iterator[None]:
 def kind(request: pytest.FixtureRequest) -> str:
     """The kind of loop, for tests that make their loops themselves (`loops.new_loop`)."""
     return request.param
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let SIGINT interrupt, also where the shell started us in the background, and so with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable, Coroutine
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from types import FrameType
 from typing import Any
+
+import dloader
+
+PACKAGE = dloader.__path__[0]
 
 
 class CountingLoop(asyncio.SelectorEventLoop):
@@ -17,6 +25,12 @@ class CountingLoop(asyncio.SelectorEventLoop):
     def _run_once(self) -> None:
         self.turns += 1
         super()._run_once()  # type: ignore[misc]
+
+
+def pending_futures() -> int:
+    """How many futures that are no tasks somebody waits for now."""
+    found = [found for found in gc.get_objects() if isinstance(found, asyncio.Future)]
+    return sum(not future.done() and not isinstance(future, asyncio.Task) for future in found)
 
 
 @dataclass
@@ -33,8 +47,7 @@ class Counts:
         """A batch function was called: count what is waited for now, futures that are no tasks, and tasks."""
         self.batches += 1
         self.keys += len(keys)
-        found = [found for found in gc.get_objects() if isinstance(found, asyncio.Future)]
-        self.futures = sum(not future.done() and not isinstance(future, asyncio.Task) for future in found)
+        self.futures = pending_futures()
         self.tasks = len(asyncio.all_tasks())
 
 
@@ -53,3 +66,51 @@ def counted(work: Callable[[Counts], Coroutine[Any, Any, Any]]) -> Counts:
     with asyncio.Runner(loop_factory=CountingLoop) as runner:
         runner.run(counting())
     return counts
+
+
+def steps_of(work: Callable[[], object]) -> int:
+    """How many steps Python takes inside of dloader (instructions of its bytecode) while some work is done."""
+    steps = 0
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal steps
+        if event == "call":
+            if not frame.f_code.co_filename.startswith(PACKAGE):
+                return None
+            frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        steps += event == "opcode"
+        return trace
+
+    before = sys.gettrace()
+    with without_collector():
+        sys.settrace(trace)
+        try:
+            work()
+        finally:
+            sys.settrace(before)
+    return steps
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Leave the plans of local classes alone, which a full collection lets go."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def growth(work: Callable[[int], object], size: int) -> float:
+    """How much more the third `size` of some work takes than the second: 1 if its cost is linear, 1.67 if quadratic.
+
+    Args:
+        work: Takes a size. It is done once before, so that what is made once is there.
+        size: So many things that the cost of each outweighs what all cost together.
+    """
+    with without_collector():
+        work(3 * size)
+        one, two, three = (steps_of(partial(work, times * size)) for times in (1, 2, 3))
+    return (three - two) / (two - one)

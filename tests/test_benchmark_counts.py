@@ -13,20 +13,21 @@ from counting import Counts, counted
 
 sys.path.append(str(Path(__file__).parents[1]))
 
-from benchmarks import loader_ways, resolver_data, resolver_nodes, resolver_trees
-from benchmarks.libraries import DLOADER
+from benchmarks.peers.libraries import DLOADER
+from benchmarks.suites.loader import asking
+from benchmarks.suites.resolver import data as resolver_data, nodes as resolver_nodes, trees as resolver_trees
 from dloader import DataLoader, eager
 
 FEW, MANY = 10, 110
 
 
-def asking(ask: loader_ways.Ask, count: int, *, times: int = 1, **options: Any) -> Counts:
+def ask_for(ask: asking.Ask, count: int, *, times: int = 1, **options: Any) -> Counts:
     """Ask a new loader for that many keys, in one of the ways of the benchmarks."""
 
     async def work(counts: Counts) -> None:
         async def fetch(keys: list[int]) -> list[int]:
             counts.look(keys)
-            return await loader_ways.fetch(keys)
+            return await asking.fetch(keys)
 
         keys = list(range(count)) * times
         assert await ask(DataLoader(fetch, **options), keys) == [key + 1 for key in keys]
@@ -34,50 +35,50 @@ def asking(ask: loader_ways.Ask, count: int, *, times: int = 1, **options: Any) 
     return counted(work)
 
 
-def few_and_many(ask: loader_ways.Ask, **options: Any) -> tuple[Counts, Counts]:
+def few_and_many(ask: asking.Ask, **options: Any) -> tuple[Counts, Counts]:
     """The same way with few keys and with a hundred more."""
-    return asking(ask, FEW, **options), asking(ask, MANY, **options)
+    return ask_for(ask, FEW, **options), ask_for(ask, MANY, **options)
 
 
 class TestLoader:
     """What a loader makes beside what the floors make."""
 
     def test_a_gather_of_loads_makes_one_batch_and_a_future_per_load(self) -> None:
-        few, many = few_and_many(loader_ways.gathered)
+        few, many = few_and_many(asking.gathered)
         assert few.batches == many.batches == 1
         assert many.futures - few.futures <= 100
         assert few.tasks == many.tasks <= 2  # the caller's and the batch's
         assert few.turns == many.turns
 
     def test_one_task_per_load_makes_one_batch_and_a_future_per_load(self) -> None:
-        few, many = few_and_many(loader_ways.in_tasks)
+        few, many = few_and_many(asking.in_tasks)
         assert few.batches == many.batches == 1
         assert many.futures - few.futures <= 100
         assert many.tasks - few.tasks <= 100
         assert few.turns == many.turns
 
     def test_duplicates_make_a_future_per_load_and_a_key_per_key(self) -> None:
-        once, often = (asking(loader_ways.gathered, FEW, times=times) for times in (1, 11))
+        once, often = (ask_for(asking.gathered, FEW, times=times) for times in (1, 11))
         assert once.batches == often.batches == 1
         assert once.keys == often.keys == FEW
         assert often.futures - once.futures <= 100
         assert once.turns == often.turns
 
     def test_load_many_makes_one_future_however_many_keys(self) -> None:
-        few, many = few_and_many(loader_ways.as_a_set)
+        few, many = few_and_many(asking.as_a_set)
         assert few.batches == many.batches == 1
         assert few.futures == many.futures <= 1
         assert few.tasks == many.tasks <= 2
         assert few.turns == many.turns
 
     def test_load_many_in_batches_makes_one_future_however_many_batches(self) -> None:
-        few, many = few_and_many(loader_ways.as_a_set, max_batch_size=10)
+        few, many = few_and_many(asking.as_a_set, max_batch_size=10)
         assert (few.batches, many.batches) == (1, 11)
         assert few.futures == many.futures <= 1
         assert few.turns == many.turns
 
     def test_batches_of_one_take_no_turn_each(self) -> None:
-        few, many = few_and_many(loader_ways.gathered, max_batch_size=1)
+        few, many = few_and_many(asking.gathered, max_batch_size=1)
         assert (few.batches, many.batches) == (FEW, MANY)
         assert many.futures - few.futures <= 100
         assert few.turns == many.turns
@@ -85,23 +86,21 @@ class TestLoader:
     @pytest.mark.parametrize(
         ("warm", "ask"),
         [
-            pytest.param(loader_ways.gathered, loader_ways.one_after_another, id="loads after loads"),
-            pytest.param(loader_ways.as_a_set, loader_ways.one_after_another, id="loads after a set"),
-            pytest.param(loader_ways.as_a_set, loader_ways.as_a_set, id="a set after a set"),
+            pytest.param(asking.gathered, asking.one_after_another, id="loads after loads"),
+            pytest.param(asking.as_a_set, asking.one_after_another, id="loads after a set"),
+            pytest.param(asking.as_a_set, asking.as_a_set, id="a set after a set"),
         ],
     )
-    def test_cached_hits_make_no_batch_and_take_no_turn(
-        self, warm: loader_ways.Ask, ask: loader_ways.Ask
-    ) -> None:
+    def test_cached_hits_make_no_batch_and_take_no_turn(self, warm: asking.Ask, ask: asking.Ask) -> None:
         async def again(loader: Any, keys: list[int]) -> Any:
             await warm(loader, keys)
             return await ask(loader, keys)
 
-        assert asking(again, MANY) == asking(warm, MANY)
+        assert ask_for(again, MANY) == ask_for(warm, MANY)
 
     def test_a_sequential_load_takes_few_turns(self) -> None:
         def turns(**options: Any) -> float:
-            few, many = few_and_many(loader_ways.one_after_another, **options)
+            few, many = few_and_many(asking.one_after_another, **options)
             assert many.batches - few.batches == 100
             return (many.turns - few.turns) / 100
 
@@ -109,7 +108,7 @@ class TestLoader:
         assert turns(dispatch=eager()) <= 3
 
     def test_making_a_loader_needs_no_event_loop(self) -> None:
-        assert not DataLoader(loader_ways.fetch).closed
+        assert not DataLoader(asking.fetch).closed
 
 
 QUERIES = ("offices_of", "members_of", "owners", "items_of", "steps_after")
@@ -128,7 +127,9 @@ def resolving(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], Counts]:
         return fetch
 
     for name in QUERIES:
-        monkeypatch.setattr(f"benchmarks.resolver_loaders.{name}", watched(getattr(resolver_data, name)))
+        monkeypatch.setattr(
+            f"benchmarks.suites.resolver.loaders.{name}", watched(getattr(resolver_data, name))
+        )
 
     def resolve(roots: Any) -> Counts:
         async def work(counts: Counts) -> None:

@@ -125,6 +125,7 @@ class TestDemo:
         assert main(["demo"]) == 2
         assert 'pip install "dloader[demo]"' in capsys.readouterr().err
 
+    @pytest.mark.usefixtures("interruptible")
     def test_ctrl_c_ends_it_quietly(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -159,3 +160,102 @@ class TestDemo:
         (tree,) = json.loads(done.stdout)
         assert tree["name"] == "Oceania"
         assert done.stderr == b""
+
+
+class TestDemoTrace:
+    def test_prints_what_was_loaded_and_writes_it(
+        self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """`dloader demo --trace=FILE` prints a line per batch, and writes the file."""
+        file = tmp_path / "demo.html"
+        assert demo(folder, f"--trace={file}") == 0
+        printed = capsys.readouterr().out
+        assert printed.startswith("dloader demo --depth 2: Resolver().resolve(list[Continent])\n")
+        assert "No loader was asked in a loop.\n" in printed
+        assert printed.endswith(f"Written: {file}\n")
+        assert max(map(len, printed.splitlines()[:-1])) <= 80
+        assert "CountriesOfContinent" in file.read_text("utf-8")
+
+    def test_prints_alone(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """`dloader demo --trace` writes nothing."""
+        assert demo(folder, "--trace") == 0
+        assert "Written" not in capsys.readouterr().out
+
+    def test_refuses_a_file_of_another_kind(
+        self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """What cannot be written is said in one line."""
+        assert demo(folder, f"--trace={tmp_path / 'demo.txt'}") == 1
+        assert capsys.readouterr().err.startswith("dloader: Trace.save() writes .html, .json")
+
+
+class TestTrace:
+    @pytest.fixture
+    def saved(self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> str:
+        """The file of a trace."""
+        file = str(tmp_path / "saved.json")
+        assert demo(folder, f"--trace={file}") == 0
+        capsys.readouterr()
+        return file
+
+    def test_prints_a_saved_trace(self, saved: str, capsys: pytest.CaptureFixture[str]) -> None:
+        """As it was printed when it was made."""
+        assert main(["trace", saved, "--verbose"]) == 0
+        assert capsys.readouterr().out.startswith("dloader demo --depth 2")
+
+    def test_converts_it(self, saved: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """`--output` says into what by its suffix."""
+        for suffix in (".html", ".json", ".chrome.json"):
+            assert main(["trace", saved, "-o", str(tmp_path / f"x{suffix}")]) == 0
+            assert (tmp_path / f"x{suffix}").stat().st_size > 1_000
+        assert capsys.readouterr().out.count("Written: ") == 3
+
+    def test_compares_two(self, saved: str, capsys: pytest.CaptureFixture[str]) -> None:
+        """Two files are before and after."""
+        assert main(["trace", saved, saved]) == 0
+        assert capsys.readouterr().out.split()[:2] == ["before", "after"]
+
+    @pytest.mark.parametrize(
+        "more",
+        [
+            pytest.param(["missing.json"], id="no such file"),
+            pytest.param(["SAVED", "SAVED", "SAVED"], id="three"),
+            pytest.param(["SAVED", "-o", "x.txt"], id="another kind"),
+            pytest.param(["SAVED", "SAVED", "-o", "x.html"], id="two into one"),
+        ],
+    )
+    def test_says_what_is_wrong(
+        self, saved: str, capsys: pytest.CaptureFixture[str], more: list[str]
+    ) -> None:
+        """In one line on stderr, with 1."""
+        assert main(["trace", *(word.replace("SAVED", saved) for word in more)]) == 1
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert printed.err.startswith("dloader: ")
+        assert len(printed.err.splitlines()) == 1
+
+    @pytest.mark.parametrize(
+        ("encoding", "shown"), [("utf-8", "\u2588"), ("ascii", "#"), ("no such encoding", "#")]
+    )
+    def test_shows_what_the_terminal_can(
+        self, saved: str, monkeypatch: pytest.MonkeyPatch, encoding: str, shown: str
+    ) -> None:
+        """Blocks where the encoding has them; colours on a terminal, unless NO_COLOR is set."""
+
+        class Terminal(io.StringIO):
+            """A terminal of 100 columns."""
+
+            def isatty(self) -> bool:
+                return True
+
+        Terminal.encoding = property(lambda self: encoding)  # type: ignore[assignment, misc]
+        for no_color in (False, True):
+            screen = Terminal()
+            monkeypatch.setattr(sys, "stdout", screen)
+            monkeypatch.setenv("COLUMNS", "100")
+            monkeypatch.delenv("NO_COLOR", raising=False)
+            if no_color:
+                monkeypatch.setenv("NO_COLOR", "1")
+            assert main(["trace", saved]) == 0
+            assert shown in screen.getvalue()
+            assert ("\x1b[" in screen.getvalue()) is not no_color

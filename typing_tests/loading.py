@@ -3,7 +3,7 @@
 # mypy: disable-error-code="empty-body"
 
 import asyncio
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any, Self, assert_type
 
 from dloader import BatchInfo, DataLoader, Instrument, LoaderRegistry, Statistics
@@ -83,8 +83,17 @@ async def registry() -> None:
         assert_type(loaders.get(load_by_name), DataLoader[str, User])
         assert_type(loaders.find(UserLoader), DataLoader[Any, Any] | None)
         assert_type(loaders.add(UserLoader, UserLoader().prime(1, User())), UserLoader)
+        assert_type(list(loaders), list[DataLoader[Any, Any]])
+        assert_type(loaders.clear_all(), LoaderRegistry)
+        assert_type(loaders.params_of(UserLoader), Mapping[str, Any])
+        assert_type(len(loaders), int)
+        await loaders.aclose(drain=True)
         loaders.get(User)  # type: ignore[type-var]  # pyright: ignore[reportArgumentType, reportCallIssue]
         loaders.get("UserLoader")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
+LoaderRegistry({"tenant": 7}, loader_params={UserLoader: {"order": "asc"}})
+LoaderRegistry(["tenant"])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 class Print(Instrument):

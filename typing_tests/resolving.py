@@ -4,6 +4,7 @@
 
 from asyncio import Future
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, assert_type
 
 from pydantic import BaseModel
@@ -12,6 +13,7 @@ from dloader import DataLoader, LoaderRegistry
 from dloader.resolver import (
     Collector,
     ExposeAs,
+    FieldError,
     ICollector,
     Load,
     Loader,
@@ -21,6 +23,7 @@ from dloader.resolver import (
     build_list,
     build_object,
     copy_dataloader_kls,
+    ignore,
     mapper,
 )
 
@@ -176,3 +179,73 @@ async def resolving(company: Company) -> None:
     assert_type(await resolver.resolve(company), Company)
     Resolver(context=1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Resolver(loader_instances={OfficeLoader: User})  # type: ignore[dict-item]  # pyright: ignore[reportArgumentType]
+
+
+# What is ignored keeps its type.
+
+
+class Client(BaseModel):
+    path: str
+
+    @ignore
+    def resolve_url(self, host: str) -> str:
+        return f"https://{host}{self.path}"
+
+    @property
+    @ignore
+    def post_code(self) -> int:
+        return 1
+
+    @ignore
+    @staticmethod
+    def post_all(count: int) -> list[str]: ...
+
+    dropped: Annotated[str, ignore] = ""
+
+
+@ignore
+class Ignored(BaseModel):
+    id: int
+
+
+assert_type(Client(path="/").resolve_url("here"), str)
+assert_type(Client(path="/").post_code, int)
+assert_type(Client.post_all(1), list[str])
+assert_type(ignore(Client), type[Client])
+assert_type(Ignored(id=1), Ignored)
+Client(path="/").resolve_url(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+# What failed is put into a list of `FieldError`s; the type of the answer stays.
+
+
+async def partly(company: Company, rows: list[dict[str, int]]) -> None:
+    errors: list[FieldError] = []
+    assert_type(await Resolver().resolve(company, errors=errors), Company)
+    assert_type(await Resolver.resolve(rows, into=list[Company], errors=errors), list[Company])
+    assert_type(await Resolver().resolve(rows, into=list[Company], errors=None), list[Company])
+    assert_type(errors[0].path, str)
+    assert_type(errors[0].error, Exception)
+    assert_type(errors[0].field, str | None)
+    await Resolver().resolve(company, errors=())  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    await Resolver().resolve(company, errors=[1])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+
+
+# Rows become what `into` says, whatever they are.
+
+
+@dataclass
+class Place:
+    id: int
+
+
+async def from_rows(rows: list[object]) -> None:
+    assert_type(await Resolver().resolve(rows, into=Company), Company)
+    assert_type(await Resolver().resolve(rows, into=Place), Place)
+    assert_type(await Resolver().resolve(rows, into=dict[str, Company]), dict[str, Company])
+    assert_type(await Resolver().resolve(rows, into=tuple[Company, ...]), tuple[Company, ...])
+    assert_type(await Resolver().resolve(rows, into=list[list[Place]]), list[list[Place]])
+    assert_type(await Resolver.resolve(rows, into=list[Company | Place], include="id"), list[Company | Place])
+    assert_type(await Resolver(share=False).resolve(rows, into=list[Company | None]), list[Company | None])
+    # A union is no `type`, and no checker knows `TypeForm` (PEP 747) yet without being asked to.
+    assert_type(await Resolver().resolve(rows, into=Company | None), Any)

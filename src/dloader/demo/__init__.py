@@ -2,24 +2,45 @@
 
 Start with `models.py` (what is wanted) and `loaders.py` (how it is fetched); `batched.py` runs them.
 `naive.py` makes the same tree without loaders. The rest sets the stage: `data.py` and `database.py` (real
-data in SQLite), `contest.py` (both ways, timed), `show.py` (what is printed).
+data in SQLite), `comparison.py` (both ways, timed), `show.py` (what is printed).
 """
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 try:
+    from dloader.trace import record
+
     from . import show
-    from .contest import Course, find_continent, run_batched, run_naive, same
+    from .comparison import Course, find_continent, run_batched, run_naive, same
     from .data import DemoError, default_folder, ensure
 except ModuleNotFoundError as error:
     message = f'dloader.demo needs {error.name}: pip install "dloader[demo]"'
     raise ModuleNotFoundError(message, name=error.name) from error
 
-__all__ = ("DemoError", "run")
+__all__ = ("DemoError", "Traced", "run")
 
 
-def run(*, continent: str | None, depth: int, cities: int, as_json: bool, cache_dir: Path | None) -> None:
+class Traced(NamedTuple):
+    """How a trace is shown."""
+
+    file: str
+    """Where it is written too; empty for nowhere."""
+    display: Mapping[str, Any]
+    """What the terminal can show: see `dloader.trace.Trace.text`."""
+
+
+def run(
+    *,
+    continent: str | None,
+    depth: int,
+    cities: int,
+    as_json: bool,
+    cache_dir: Path | None,
+    trace: Traced | None = None,
+) -> None:
     """Prepare the data, load the tree, and print the comparison, or the tree as JSON.
 
     Args:
@@ -27,20 +48,27 @@ def run(*, continent: str | None, depth: int, cities: int, as_json: bool, cache_
         depth: How far down the tree goes, from 1 to 4.
         cities: How many of each country's largest cities are loaded.
         as_json: Print the whole tree on stdout, and nothing else.
+        trace: Print what dloader loaded instead.
         cache_dir: The folder for the data; None for the user's cache folder.
 
     Raises:
         DemoError: if there is no such continent, or no place for the data.
     """
     path = ensure(cache_dir or default_folder(), show.progress)
-    asyncio.run(present(path, continent, depth, cities, as_json=as_json))
+    asyncio.run(present(path, continent, depth, cities, as_json=as_json, trace=trace))
 
 
-async def present(path: Path, continent: str | None, depth: int, cities: int, *, as_json: bool) -> None:
+async def present(
+    path: Path, continent: str | None, depth: int, cities: int, *, as_json: bool, trace: Traced | None
+) -> None:
     """Load the tree from the database at `path`, and print it."""
     code = None if continent is None else await find_continent(path, continent)
     course = Course(path, code, depth, cities)
-    if as_json:
+    if trace is not None:
+        with record(f"dloader demo --depth {depth}: Resolver().resolve(list[Continent])") as recorded:
+            await run_batched(course)
+        show.trace(recorded, trace.file, trace.display)
+    elif as_json:
         show.json(await run_batched(course))
     else:
         show.comparison(*same(await run_naive(course), await run_batched(course)))

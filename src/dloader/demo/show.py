@@ -1,8 +1,9 @@
 """What the demo prints: readable in 80 columns, in a pipe, and without colours."""
 
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from pydantic import TypeAdapter
 from rich.console import Console
@@ -11,7 +12,9 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from .contest import Run
+from dloader.trace import Trace
+
+from .comparison import Run
 from .data import Report
 from .models import City, Continent, Country, CountrySummary, State
 
@@ -31,6 +34,13 @@ def progress() -> Generator[Report, None, None]:
 def json(batched: Run) -> None:
     """Print the whole tree on stdout: as UTF-8, whatever the terminal's encoding."""
     sys.stdout.buffer.write(TypeAdapter(list[Continent]).dump_json(batched.tree, indent=2) + b"\n")
+
+
+def trace(recorded: Trace, file: str, display: Mapping[str, Any]) -> None:
+    """Print what was loaded and when, and write it to a file if there is to be one."""
+    sys.stdout.write(recorded.text(**display))
+    if file:
+        sys.stdout.write(f"Written: {recorded.save(file)}\n")
 
 
 def comparison(naive: Run, batched: Run) -> None:
