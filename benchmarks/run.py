@@ -3,12 +3,13 @@
     python benchmarks/run.py                    # everything, some twenty minutes on a quiet machine
     python benchmarks/run.py --quick            # smaller and fewer runs: a few minutes
     python benchmarks/run.py --only loader --only "three levels" --json results.json --svg results.svg
-    python benchmarks/run.py --src ../other     # the dloader of another checkout, by the same shapes
-    python benchmarks/run.py --publish          # everything, written into docs/performance.md
+    python benchmarks/run.py --src ../other     # the dloader of another checkout, by the same cases
+    python benchmarks/run.py --compare ../other # what became slower since that checkout: ten minutes
+    python benchmarks/run.py --publish          # everything, written into results.md and docs/performance.md
 
 The first run makes an environment in benchmarks/.venv, of the Python that runs it, and installs the peers
-there. dloader itself is taken from this checkout. The database shapes use SQLite in a temporary file, and
-PostgreSQL where DLOADER_POSTGRES says (an SQLAlchemy URL), in tables of their own.
+there. dloader itself is taken from this checkout. The database cases use SQLite in a temporary file, and
+PostgreSQL and MariaDB where DLOADER_POSTGRES and DLOADER_MARIADB say (SQLAlchemy URLs), in tables of their own.
 """
 
 from __future__ import annotations
@@ -37,9 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument(
         "--only",
-        metavar="SHAPES",
+        metavar="CASES",
         action="append",
-        help="a group (loader, resolver, latency, database) or a part of shapes' names; may be repeated",
+        help="a group (loader, resolver, latency, database) or a part of cases' names; may be repeated",
     )
     parser.add_argument("--loop", choices=("asyncio", "uvloop"), help="only on this event loop")
     parser.add_argument("--gc", choices=("on", "off"), help="only with the garbage collector on or off")
@@ -48,17 +49,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--publish",
         action="store_true",
-        help="write all figures to benchmarks/results.json, and page and chart of docs/performance from them",
+        help="write all figures to benchmarks/results.json, and from them results.md and docs/performance",
     )
     parser.add_argument(
         "--src", metavar="DIR", type=Path, help="measure the dloader of that checkout, or of its src folder"
     )
     parser.add_argument(
+        "--compare",
+        metavar="DIR",
+        type=Path,
+        help="beside that checkout, in turn: only dloader's own ways, and only the ratios of their times",
+    )
+    parser.add_argument(
+        "--minutes", type=float, help="how long --compare takes, about (10; 3 with --quick, 0 with --smoke)"
+    )
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument(
         "--here", action="store_true", help="use this Python and whatever peers it has; install nothing"
     )
     options = parser.parse_args(arguments)
-    if options.src and not (source(options.src) / "dloader").is_dir():
-        parser.error(f"--src: there is no dloader in {options.src}")
+    for folder in filter(None, (options.src, options.compare)):
+        if not (source(folder) / "dloader").is_dir():
+            parser.error(f"there is no dloader in {folder}")
+    if options.minutes is None:
+        options.minutes = 0 if options.smoke else 3 if options.quick else 10
     if not options.here and Path(sys.prefix) != ENVIRONMENT:
         command = [
             str(environment()),
@@ -67,12 +81,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ]
         sys.exit(subprocess.run(command, check=False).returncode)
     if options.publish and (options.only or options.smoke or options.quick or options.loop or options.gc):
-        parser.error("--publish publishes a whole run: every shape in every mode")
+        parser.error("--publish publishes a whole run: every case in every mode")
     sys.path[:] = [path for path in sys.path if Path(path).resolve() != HERE]
     sys.path[:0] = [str(source(options.src or HERE.parent)), str(HERE.parent)]
-    from benchmarks.contest import hold  # needs the environment
+    from benchmarks.harness import comparison, versions, worker  # need the environment
 
-    hold(options)
+    job = worker.serve if options.serve else versions.compare if options.compare else comparison.run
+    job(options)
 
 
 def source(folder: Path) -> Path:
@@ -84,7 +99,7 @@ def environment() -> Path:
     """The Python of the environment that has the peers, which are installed when they are not there or others."""
     python = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     sys.path.insert(0, str(HERE.parent))
-    from benchmarks.peers import PACKAGES
+    from benchmarks.peers.packages import PACKAGES
 
     wanted = "\n".join(PACKAGES)
     marker = ENVIRONMENT / "installed.txt"

@@ -1,0 +1,1 @@
+"""The other libraries: which take part, how each is used, and what holds in which."""

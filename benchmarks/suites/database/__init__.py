@@ -1,0 +1,1 @@
+"""A nested response from a real database."""

@@ -1,0 +1,1 @@
+"""Loaders that take real time: what a whole tree waits for."""

@@ -1,0 +1,1 @@
+"""Loaders: what asking one costs."""

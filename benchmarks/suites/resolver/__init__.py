@@ -1,0 +1,1 @@
+"""Trees of models: what filling them costs."""
