@@ -1,12 +1,14 @@
 """A limit of batches that several loaders share."""
 
 import asyncio
+import gc
 import random
 
 import pytest
 from loops import KINDS, LoopRunner, Recorder, new_loop, turns
 
 from dloader import DataLoader, Limit, LoaderRegistry, OptionError, manual
+from dloader._core._run_queue import RunQueue
 
 
 class Watched:
@@ -141,6 +143,32 @@ class TestLimit:
 
             loaders = [make(Limit(1), 1), make(Limit(1), 2), make(Limit(1), 0)]
             assert await asyncio.gather(*(loader.load("top") for loader in loaders)) == ["leaf"] * 3
+
+        run(law)
+
+    def test_those_that_were_lent_places_are_not_kept(self, run):
+        """Others stand in line before them all the while, so that nobody comes by to forget them."""
+
+        async def law():
+            async def slowly(keys):
+                await turns(3)
+                return keys
+
+            async def load(keys):
+                for _ in range(50):
+                    inner = [DataLoader(slowly, max_concurrency=limit) for _ in range(3)]
+                    await asyncio.gather(*(loader.load(1) for loader in inner))
+                gc.collect()
+                kept.append(sum(isinstance(each, RunQueue) for each in gc.get_objects()) - before)
+                return keys
+
+            limit, kept = Limit(1), []
+            outer = DataLoader(load, max_concurrency=limit)
+            others = [DataLoader(slowly, max_concurrency=limit) for _ in range(3)]
+            gc.collect()
+            before = sum(isinstance(each, RunQueue) for each in gc.get_objects())
+            assert await asyncio.gather(*(loader.load(1) for loader in (outer, *others))) == [1, 1, 1, 1]
+            assert kept[0] < 10
 
         run(law)
 

@@ -72,9 +72,11 @@ def test_they_hold_in_each_kind_of_look_up(filled, of, aliases):
         by_query = loaders.get(Query(select(Person).where(Person.id > 2), key=Person.boss_id, many=True))
         assert [each.id for each in await by_query.load(1)] == [3, 5, 7]
         for pages in ("lateral", "row_number"):
-            page = await loaders.get(Related(Person.team, pages=pages)).page(1, first=2, total=True)
+            loader = loaders.get(Related(Person.team, pages=pages))
+            page = await loader.page(1, first=2, total=True)
             assert isinstance(page, Page)
             assert ([each.id for each in page.items], page.total) == ([3, 5], 3)
+            assert [each.id for each in (await loader.page(1, first=2, after=page.end_cursor)).items] == [7]
 
     filled.ask(law, options=[mine])
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 import pytest
 import zoo
 from databases import Database, request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 from sqlalchemy import func, select
 from sqlalchemy.orm import aliased
 from zoo import Animal, Cat, Desk, Dog, Member, Office, Owner, Project, Role, Room, Tag
 
 from dloader import LoaderRegistry, MissingKeyError, OptionError, PlanError
 from dloader.resolver import Resolver
-from dloader.sqlalchemy import Aggregate, ByKey, Count, From, Page, Query, Related, select_for
+from dloader.sqlalchemy import Aggregate, ByKey, Count, From, Page, Query, Related, _statements, select_for
 
 
 @pytest.fixture(scope="module")
@@ -620,5 +621,27 @@ def test_targets_count_once(filled):
         assert await loaders.get(Aggregate(Member.likes, func.sum(Tag.id))).load(1) == 6
         assert await loaders.get(Count(Member.projects, where=Project.title == "p1")).load(1) == 1
         assert await loaders.get(Count(Room.desks)).load_many([(1, "a"), (2, "a")]) == [2, 0]
+
+    filled.ask(law)
+
+
+def test_models_of_more_shapes_than_statements_are_kept_for(filled):
+    """Each selects its columns, and none is given those of another."""
+
+    async def law(loaders, session):
+        names = ("id", "name", "e_mail", "active", "salary", "office_id", "boss_id")
+        shapes = [each for count in range(1, 8) for each in itertools.combinations(names, count)]
+        assert len(shapes) > _statements.MOST
+        annotations = {name: (Any, ...) for name in names}
+        for shape in shapes:
+            member = create_model("MemberOut", **{name: annotations[name] for name in shape})
+            cls = create_model(
+                "OfficeOut", id=(int, ...), members=(Annotated[list[member], Related(Office.members)], ...)
+            )
+            (office,) = await Resolver(registry=LoaderRegistry({"session": session})).resolve(
+                [{"id": 1}], into=list[cls]
+            )
+            assert [tuple(row) for row in office.model_dump()["members"]] == [shape] * len(office.members)
+            assert office.members
 
     filled.ask(law)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import re
+import sys
 
 import pytest
 
@@ -33,8 +34,11 @@ del _page  # imported here, so that no run of pytest inside of this one is the f
 
 
 @pytest.fixture
-def ask(pytester: pytest.Pytester):
+def ask(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
     """Runs pytest on a test module, with the plugin, whether or not it is installed."""
+    # A module is compiled anew if its size or the second of its change differs: neither may.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
 
     def ask(module: str, *options: str, subprocess: bool = False) -> pytest.RunResult:
         pytester.makepyfile(test_feed=LOADING + module)

@@ -15,6 +15,7 @@ from dloader.trace import record
 SPEC = importlib.util.spec_from_file_location("first_programs", Path(__file__).with_name("test_rules.py"))
 first = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(first)
+pytestmark = pytest.mark.usefixtures("no_gap_is_long")
 TABLE = Path(__file__).parents[2] / "docs/findings.md"
 
 
@@ -195,10 +196,7 @@ def test_there_are_as_many_as_were_promised():
     assert len(FALSE) <= 2
 
 
-# Of methods that wait, on a busy machine the gaps look like work in between: they have a law of their own.
-@pytest.mark.parametrize(
-    "program", [each for each in BAD if each is not first.methods_that_wait], ids=lambda each: each.__name__
-)
+@pytest.mark.parametrize("program", BAD, ids=lambda each: each.__name__)
 def test_a_program_that_asks_badly_is_found(run, program):
     async def law():
         assert bool(await found_in(program)) is (program not in MISSED)

@@ -155,8 +155,7 @@ class Places:
             self._is_waking = False
 
     def _start(self, queue: Any) -> None:
-        if self._line.pop(queue, None) is None:
-            return
+        del self._line[queue]
         self._lendable.discard(queue)
         if len(self._order) > 2 * len(self._line):  # what is true no more would keep loaders
             self._order = [(number, id(each), each) for each, number in self._line.items()]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 from weakref import WeakKeyDictionary, WeakSet
 
 from sqlalchemy import Connection, Engine, SelectBase, event
@@ -55,9 +55,8 @@ async def connect(session: AsyncSession, bind: Any) -> None:
             event.listen(connection.engine, name, _ending)
     sync = session.sync_session
     _sessions.setdefault(connection, WeakSet()).add(sync)
-    transaction = sync.get_transaction()
-    if transaction is not None:
-        _binds.setdefault(transaction, WeakSet()).add(bind)
+    transaction = cast("SessionTransaction", sync.get_transaction())  # it has one now
+    _binds.setdefault(transaction, WeakSet()).add(bind)
 
 
 def is_connected(session: AsyncSession, bind: Any) -> bool:

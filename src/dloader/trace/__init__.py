@@ -3,7 +3,7 @@
 Needs nothing but the standard library, and is imported by nobody who does not use it.
 
 Read in this order: `_record` (the block), `_recorder` (what is noted while it runs), `_sites` (the lines that asked),
-`_build` and `_data` (what becomes of it, as plain columns), `_rounds`, `_rules` and `_strict` (what follows from it),
+`_build` and `_data` (what becomes of it, as plain columns), `_rounds`, `_gaps`, `_rules` and `_strict` (what follows),
 `_reading` and `_trace` (how it is read); then `_words`, `_terminal`, `_page`, `_chrome`, `_compare` (how it is shown),
 `_middleware` and `_requests` (of an ASGI application).
 """

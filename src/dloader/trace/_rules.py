@@ -7,12 +7,13 @@ resolves at one place. The rules are asked in their order; batches that one expl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import pairwise
+from functools import cached_property
 from math import ceil
 from typing import TypeAlias, final
 
 from dloader.trace._data import Finding, PlaceData, TraceData, TracedBatch
-from dloader.trace._strict import ENOUGH, gap_is_long
+from dloader.trace._gaps import Busy, Span, gap_is_long
+from dloader.trace._strict import ENOUGH
 
 __all__ = ("RULES", "find")
 
@@ -62,6 +63,10 @@ class _Rules:
         self._data = data
         self.explained: set[int] = set()
         """The batches that a rule has explained."""
+
+    @cached_property
+    def _busy(self) -> Busy:
+        return Busy(map(_span, self._data.batches))
 
     def _batches(self) -> Iterable[TracedBatch]:
         return (batch for batch in self._data.batches if batch.index not in self.explained)
@@ -176,8 +181,7 @@ class _Rules:
                 f"before: nothing to batch; a recursive query would do it in one call"
             )
             return self._finding("chain", "info", message, single)
-        gaps = [(after.opened - (before.ended or 0.0)) / 1e3 for before, after in pairwise(single)]
-        severity = "info" if gap_is_long(gaps, list(map(_run, single))) else "warning"
+        severity = "info" if gap_is_long(list(map(_span, single)), self._busy) else "warning"
         message = (
             f"{len(single)} times one key of {first.name}, one after the other, {self._where(first)}: "
             f"ask for all with load_many, or gather"
@@ -258,6 +262,8 @@ def _overlapping(batches: Sequence[TracedBatch]) -> float:
     return overlapping / max(1, len(batches) - 1)
 
 
-def _run(batch: TracedBatch) -> float:
-    """Milliseconds."""
-    return 0.0 if batch.started is None or batch.ended is None else (batch.ended - batch.started) / 1e3
+def _span(batch: TracedBatch) -> Span:
+    opened, started, ended = batch.opened, batch.started, batch.ended
+    if started is None or ended is None:  # it never ran
+        started = ended = opened
+    return Span(opened / 1e3, started / 1e3, ended / 1e3)

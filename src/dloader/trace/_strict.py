@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from itertools import pairwise
-from statistics import median
+from itertools import pairwise, takewhile
 from typing import Any, Protocol, final
 
 from dloader import DataLoader
 from dloader.instruments import BatchRecord, ObservedLoader, Statistics, StepRecord
+from dloader.trace._gaps import Busy, Span, gap_is_long
 from dloader.trace._sites import Sites
 
-__all__ = ("ENOUGH", "StrictCases", "gap_is_long", "source_of", "stands_in")
+__all__ = ("ENOUGH", "StrictCases", "source_of", "stands_in")
 
 ENOUGH = 5
 """So many make a case."""
-SHORT_GAP = 2.0
-"""Milliseconds: who waits longer between two loads waits for something else."""
 
 
 class SeenLoader(Protocol):
@@ -88,6 +86,11 @@ class StrictCases:
         """A batch has ended, and these plain values stand in its result."""
         self._found[record] = found
 
+    def _since(self, first: BatchRecord) -> Iterable[Span]:
+        """The batches that have ended since then: the latest are the last."""
+        latest = takewhile(lambda record: record.ended >= first.ended, reversed(self._found))
+        return map(_span, latest)
+
     def _is_loop(self, records: list[BatchRecord]) -> bool:
         keys: list[Any] = []
         for record in records:
@@ -96,13 +99,18 @@ class StrictCases:
             keys.append(record.keys[0])
         if any(key in keys[:index] for index, key in enumerate(keys)):
             return False
-        gaps = [(after.opened - before.ended) / 1e6 for before, after in pairwise(records)]
-        if min(gaps) < 0 or gap_is_long(gaps, [(record.ended - record.started) / 1e6 for record in records]):
+        if any(after.opened < before.ended for before, after in pairwise(records)):
+            return False
+        if gap_is_long([_span(record) for record in records], Busy(self._since(records[0]))):
             return False
         return not all(
             stands_in(key, self._found.get(before, frozenset()))
             for before, key in zip(records, keys[1:], strict=False)
         )
+
+
+def _span(record: BatchRecord) -> Span:
+    return Span(record.opened / 1e6, record.started / 1e6, record.ended / 1e6)
 
 
 def stands_in(key: Any, found: frozenset[Any]) -> bool:
@@ -111,11 +119,6 @@ def stands_in(key: Any, found: frozenset[Any]) -> bool:
         return key in found
     except Exception:
         return False
-
-
-def gap_is_long(gaps: list[float], runs: list[float]) -> bool:
-    """Whether what lies between the batches, in milliseconds, is more than their own time."""
-    return median(gaps) > max(SHORT_GAP, median(runs))
 
 
 def source_of(loader: Any) -> object:
