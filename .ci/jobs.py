@@ -33,6 +33,7 @@ WITHOUT_BROWSER = (
     "types",
     "lint",
     "peer-suites",
+    "recipes",
     "newcomer-demo",
     "json-demo",
     *AT_LAST,
@@ -146,6 +147,12 @@ def real_data(place: Place) -> None:
     place.run("python", ".ci/real_data.py")
 
 
+def recipes(place: Place) -> None:
+    """The recipes for other back ends: Django's ORM, Tortoise, HTTP, gRPC."""
+    place.install_wheel(place.newest, "--group", "recipes")
+    place.run("python", *PYTEST, "tests/test_recipes.py", DLOADER_TEST_RECIPES="needed")
+
+
 def newcomer_demo(place: Place) -> None:
     """README's command for the demo, as a newcomer's first command."""
     readme(place, "dloader demo")
@@ -190,6 +197,7 @@ JOBS = (
     lint,
     peer_suites,
     real_data,
+    recipes,
     newcomer_demo,
     json_demo,
     coverage,
