@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from decimal import Decimal
 from typing import Any, TypeAlias
 
-from sqlalchemy import ARRAY, Enum, Integer, String, and_, any_, bindparam, column, func, or_, tuple_
+from sqlalchemy import (
+    ARRAY,
+    Enum,
+    Float,
+    Integer,
+    Numeric,
+    String,
+    and_,
+    any_,
+    bindparam,
+    column,
+    func,
+    or_,
+    tuple_,
+)
 
-__all__ = ("ForKeys", "Keys", "for_keys", "parts_of", "unnested")
+__all__ = ("ForKeys", "Keys", "arrays_of", "for_keys", "parts_of", "unnested")
 
 Keys: TypeAlias = Sequence[Any]
 ForKeys: TypeAlias = Callable[[Keys], Iterator[tuple[Any, dict[str, Any]]]]
@@ -46,6 +61,21 @@ def unnested(links: Sequence[Any]) -> Any:
     return unnest.table_valued(*columns).render_derived(name="dloader_keys")
 
 
+def arrays_of(keys: Iterable[tuple[Any, ...]], links: Sequence[Any]) -> dict[str, Any]:
+    """The parameters of `unnested`: the keys by their columns."""
+    return {
+        f"keys_{i}": array_of(each, link.type)
+        for i, (each, link) in enumerate(zip(zip(*keys, strict=True), links, strict=True))
+    }
+
+
+def array_of(values: Iterable[Any], kind: Any) -> list[Any]:
+    """Values of one class, where keys may be of several: psycopg takes no array of ints and floats."""
+    if isinstance(kind, Float):
+        return list(map(float, values))
+    return list(map(Decimal, values) if isinstance(kind, Numeric) else values)
+
+
 def parts_of(keys: Keys, size: int) -> Iterator[Keys]:
     """The keys in parts of at most a size."""
     return (keys[start : start + size] for start in range(0, len(keys), size))
@@ -54,7 +84,10 @@ def parts_of(keys: Keys, size: int) -> Iterator[Keys]:
 def _by_array(statement: Any, links: Sequence[Any]) -> ForKeys:
     array: Any = bindparam("keys", type_=ARRAY(links[0].type))
     restricted = statement.where(links[0] == any_(array))
-    return lambda keys: ((restricted, {"keys": list(part)}) for part in parts_of(keys, MOST_IN_ARRAY))
+    kind = links[0].type
+    return lambda keys: (
+        (restricted, {"keys": array_of(part, kind)}) for part in parts_of(keys, MOST_IN_ARRAY)
+    )
 
 
 def _by_arrays(statement: Any, links: Sequence[Any]) -> ForKeys:
@@ -63,7 +96,7 @@ def _by_arrays(statement: Any, links: Sequence[Any]) -> ForKeys:
 
     def statements(keys: Keys) -> Iterator[tuple[Any, dict[str, Any]]]:
         for part in parts_of(keys, MOST_IN_ARRAY):
-            yield restricted, {f"keys_{i}": list(each) for i, each in enumerate(zip(*part, strict=True))}
+            yield restricted, arrays_of(part, links)
 
     return statements
 

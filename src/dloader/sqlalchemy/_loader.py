@@ -45,14 +45,14 @@ class LookupLoader(DataLoader[Any, Any], abc.ABC):
 
     async def batch_load_fn(self, keys: list[Any], /) -> Any:
         """Read the keys that can be read; each of the others has its error in its place."""
-        wrong = self._check.problems(self.name, keys, _plain)
-        right = [key for key in keys if key not in wrong] if wrong else keys
         found: Mapping[Any, Any] = {}
-        if right:
-            source = self._source
-            if isinstance(source, AsyncSession):
-                watch(source.sync_session, self)
-            async with reading(source, self._mapper) as reader:
+        source = self._source
+        if isinstance(source, AsyncSession):
+            watch(source.sync_session, self)
+        async with reading(source, self._mapper) as reader:
+            wrong = self._check.problems(self.name, keys, _plain, reader.bind.dialect)
+            right = [key for key in keys if key not in wrong] if wrong else keys
+            if right:
                 found = await self._read(reader, right)
         return list(map({**found, **wrong}.__getitem__ if wrong else found.__getitem__, keys))
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from sqlalchemy import ARRAY, Integer, and_, bindparam, column, func, or_, select, true, union_all
 
-from dloader.sqlalchemy._keys import ForKeys, for_keys, parts_of
+from dloader.sqlalchemy._keys import ForKeys, arrays_of, for_keys, parts_of
 from dloader.sqlalchemy._orders import Order
 
 __all__ = ("Part", "PartSelect", "has_fitting_index", "part_select")
@@ -139,8 +139,7 @@ def _by_lateral(part: Part) -> PartSelect:
 
     def statements(keys: Sequence[Any], bounds: Sequence[Sequence[Any]] | None, rows: int) -> Statements:
         for some, their_bounds in _together(keys, bounds, MOST_IN_ARRAY):
-            columns = zip(*_as_tuples(some, count), strict=True)
-            params: dict[str, Any] = {f"keys_{i}": list(each) for i, each in enumerate(columns)}
+            params = arrays_of(_as_tuples(some, count), part.links)
             params |= {f"bound_{i}": list(each) for i, each in enumerate(zip(*their_bounds, strict=True))}
             yield statement, params | {"dloader_rows": rows}
 

@@ -174,19 +174,19 @@ class Reader:
     cancelling it would break the connection, and with it the caller's transaction.
     """
 
-    __slots__ = ("_bind", "_is_shared", "_mapper", "_session", "_task")
+    __slots__ = ("_is_shared", "_mapper", "_session", "_task", "bind")
 
     def __init__(self, session: AsyncSession, mapper: Any, is_shared: bool) -> None:
         self._session = session
         self._mapper = mapper
-        self._bind: Any = session.sync_session.get_bind(mapper)
+        self.bind: Any = session.sync_session.get_bind(mapper)
         self._is_shared = is_shared
         self._task: asyncio.Task[None] | None = None
 
     @property
     def dialect(self) -> str:
         """The name of the database's dialect."""
-        name: str = self._bind.dialect.name
+        name: str = self.bind.dialect.name
         return name
 
     async def rows(self, statement: Any, params: dict[str, Any]) -> Sequence[Any]:
@@ -206,9 +206,9 @@ class Reader:
         """Execute for somebody who may have left when there is an answer; nobody waits for this itself."""
         session = self._session
         try:
-            if not is_connected(session, self._bind):
+            if not is_connected(session, self.bind):
                 # While a session connects it refuses everything else, also what its owner does beside us.
-                await connect(session, self._bind)
+                await connect(session, self.bind)
             rows = await self._execute(statement, params)
         except Exception as error:
             if not answer.done():
