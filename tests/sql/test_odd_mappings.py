@@ -231,13 +231,13 @@ class TestOtherDatabases:
         assert len(found) == 1
         text = str(found[0][0])
         assert text.count("day.date = ") == 100
-        assert found[0][1]["key_99_0"] == 11
+        assert found[0][1]["dloader_key_99_0"] == 11
         assert list(statement([])) == []
 
     def test_keys_of_one_column(self):
         """A list below their limits."""
         found = list(for_keys(select(Keeper.id), [Keeper.id], "mssql")(range(1200)))
-        assert [len(params["keys"]) for _, params in found] == [500, 500, 500]
+        assert [len(params["dloader_keys"]) for _, params in found] == [500, 500, 500]
 
     @pytest.mark.parametrize(
         ("dialect", "has_rows"),

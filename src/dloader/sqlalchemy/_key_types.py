@@ -115,7 +115,8 @@ def _kind_of(kind: Any, dialect: Dialect) -> Kind:  # noqa: C901, PLR0911, PLR09
         return Kind((bool, int), (), frozenset((0, 1)).issuperset, "of 0 or 1")
     if is_a(kind, types.Integer):
         bits = _bits(kind, dialect)
-        return Kind((int,), (bool,), bits and _below(2 ** (bits - 1)), f"of at most {bits} bits")
+        fit = None if bits is None else _below(2 ** (bits - 1))
+        return Kind((int,), (bool,), fit, f"of at most {bits} bits")
     if is_a(kind, types.Numeric, types.Float):  # in SQLAlchemy 2.0 one is the other
         most: float = sys.float_info.max
         if is_postgresql and not is_a(kind, types.Float) and kind.precision is not None:
@@ -124,7 +125,7 @@ def _kind_of(kind: Any, dialect: Dialect) -> Kind:  # noqa: C901, PLR0911, PLR09
     if is_a(kind, types.DateTime):
         has_zone = kind.timezone and is_postgresql
         fit = _with_zone if has_zone else None if kind.timezone else _without_zone
-        return Kind((dt.datetime,), (), fit, "with a time zone" if has_zone else "without a time zone")
+        return Kind((dt.datetime,), (), fit, f"{'with' if has_zone else 'without'} a time zone")
     if is_a(kind, types.Date):
         return Kind((dt.date,), (dt.datetime,))
     if is_a(kind, types.Time):

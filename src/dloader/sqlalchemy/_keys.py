@@ -55,7 +55,7 @@ def for_keys(statement: Any, links: Sequence[Any], dialect: str) -> ForKeys:
 
 def unnested(links: Sequence[Any]) -> Any:
     """PostgreSQL: keys as a table, from an array for each of their columns."""
-    arrays = [bindparam(f"keys_{i}", type_=ARRAY(link.type)) for i, link in enumerate(links)]
+    arrays = [bindparam(f"dloader_keys_{i}", type_=ARRAY(link.type)) for i, link in enumerate(links)]
     unnest: Any = func.unnest(*arrays)
     columns = [column(f"k{i}", link.type) for i, link in enumerate(links)]
     return unnest.table_valued(*columns).render_derived(name="dloader_keys")
@@ -64,7 +64,7 @@ def unnested(links: Sequence[Any]) -> Any:
 def arrays_of(keys: Iterable[tuple[Any, ...]], links: Sequence[Any]) -> dict[str, Any]:
     """The parameters of `unnested`: the keys by their columns."""
     return {
-        f"keys_{i}": array_of(each, link.type)
+        f"dloader_keys_{i}": array_of(each, link.type)
         for i, (each, link) in enumerate(zip(zip(*keys, strict=True), links, strict=True))
     }
 
@@ -82,11 +82,11 @@ def parts_of(keys: Keys, size: int) -> Iterator[Keys]:
 
 
 def _by_array(statement: Any, links: Sequence[Any]) -> ForKeys:
-    array: Any = bindparam("keys", type_=ARRAY(links[0].type))
+    array: Any = bindparam("dloader_keys", type_=ARRAY(links[0].type))
     restricted = statement.where(links[0] == any_(array))
     kind = links[0].type
     return lambda keys: (
-        (restricted, {"keys": array_of(part, kind)}) for part in parts_of(keys, MOST_IN_ARRAY)
+        (restricted, {"dloader_keys": array_of(part, kind)}) for part in parts_of(keys, MOST_IN_ARRAY)
     )
 
 
@@ -102,16 +102,18 @@ def _by_arrays(statement: Any, links: Sequence[Any]) -> ForKeys:
 
 
 def _by_list(statement: Any, link: Any, sizes: Sequence[int]) -> ForKeys:
-    restricted = statement.where(link.in_(bindparam("keys", expanding=True)))
-    return lambda keys: ((restricted, {"keys": part}) for part in _filled(keys, sizes))
+    restricted = statement.where(link.in_(bindparam("dloader_keys", expanding=True)))
+    return lambda keys: ((restricted, {"dloader_keys": part}) for part in _filled(keys, sizes))
 
 
 def _by_json(statement: Any, links: Sequence[Any]) -> ForKeys:
     """SQLite scans the table for a list of tuples (200 times slower for ten keys); this uses the index."""
-    each: Any = func.json_each(bindparam("keys")).table_valued("value", name="dloader_keys")
+    each: Any = func.json_each(bindparam("dloader_keys")).table_valued("value", name="dloader_keys")
     parts = [func.json_extract(each.c.value, f"$[{i}]", type_=link.type) for i, link in enumerate(links)]
     restricted = statement.join(each, and_(*map(_equal, links, parts)))
-    return lambda keys: ((restricted, {"keys": json.dumps(part)}) for part in parts_of(keys, MOST_IN_ARRAY))
+    return lambda keys: (
+        (restricted, {"dloader_keys": json.dumps(part)}) for part in parts_of(keys, MOST_IN_ARRAY)
+    )
 
 
 def _is_plain_in_json(link: Any) -> bool:
@@ -126,7 +128,12 @@ def _by_terms(statement: Any, links: Sequence[Any]) -> ForKeys:
     def restricted_to(count: int) -> Any:
         if count not in restricted:
             terms = [
-                and_(*(link == bindparam(f"key_{n}_{i}", type_=link.type) for i, link in enumerate(links)))
+                and_(
+                    *(
+                        link == bindparam(f"dloader_key_{n}_{i}", type_=link.type)
+                        for i, link in enumerate(links)
+                    )
+                )
                 for n in range(count)
             ]
             restricted[count] = statement.where(or_(*terms))
@@ -134,7 +141,9 @@ def _by_terms(statement: Any, links: Sequence[Any]) -> ForKeys:
 
     def statements(keys: Keys) -> Iterator[tuple[Any, dict[str, Any]]]:
         for part in _filled(keys, TERM_SIZES):
-            values = {f"key_{n}_{i}": value for n, key in enumerate(part) for i, value in enumerate(key)}
+            values = {
+                f"dloader_key_{n}_{i}": value for n, key in enumerate(part) for i, value in enumerate(key)
+            }
             yield restricted_to(len(part)), values
 
     return statements

@@ -116,8 +116,8 @@ def _are_columns(index: Sequence[Any]) -> bool:
 
 def _by_lateral(part: Part) -> PartSelect:
     kinds = part.bound_types
-    arrays = [bindparam(f"keys_{i}", type_=ARRAY(link.type)) for i, link in enumerate(part.links)]
-    arrays += [bindparam(f"bound_{i}", type_=ARRAY(kind)) for i, kind in enumerate(kinds)]
+    arrays = [bindparam(f"dloader_keys_{i}", type_=ARRAY(link.type)) for i, link in enumerate(part.links)]
+    arrays += [bindparam(f"dloader_bound_{i}", type_=ARRAY(kind)) for i, kind in enumerate(kinds)]
     names = [column(f"k{i}", link.type) for i, link in enumerate(part.links)]
     names += [column(f"b{i}", kind) for i, kind in enumerate(kinds)]
     unnest: Any = func.unnest(*arrays)
@@ -140,7 +140,9 @@ def _by_lateral(part: Part) -> PartSelect:
     def statements(keys: Sequence[Any], bounds: Sequence[Sequence[Any]] | None, rows: int) -> Statements:
         for some, their_bounds in _together(keys, bounds, MOST_IN_ARRAY):
             params = arrays_of(_as_tuples(some, count), part.links)
-            params |= {f"bound_{i}": list(each) for i, each in enumerate(zip(*their_bounds, strict=True))}
+            params |= {
+                f"dloader_bound_{i}": list(each) for i, each in enumerate(zip(*their_bounds, strict=True))
+            }
             yield statement, params | {"dloader_rows": rows}
 
     return statements
@@ -150,7 +152,7 @@ def _by_union(part: Part, dialect: str) -> PartSelect:
     built: dict[int, Any] = {}
 
     def one(n: int) -> Any:
-        keys = [bindparam(f"key_{n}_{i}", type_=link.type) for i, link in enumerate(part.links)]
+        keys = [bindparam(f"dloader_key_{n}_{i}", type_=link.type) for i, link in enumerate(part.links)]
         inner = part.select_from(part.labelled()).where(*map(_equal, part.links, keys))
         inner = inner.where(*part.within(_bounds(part, n), dialect))
         limited = inner.order_by(*part.order.clauses(dialect)).limit(bindparam("dloader_rows", type_=Integer))
@@ -200,7 +202,7 @@ def _by_terms(part: Part, numbered: Any, limited: Callable[[Any], Any], dialect:
     built: dict[int, Any] = {}
 
     def one(n: int) -> Any:
-        keys = [bindparam(f"key_{n}_{i}", type_=link.type) for i, link in enumerate(part.links)]
+        keys = [bindparam(f"dloader_key_{n}_{i}", type_=link.type) for i, link in enumerate(part.links)]
         return and_(*map(_equal, part.links, keys), *part.within(_bounds(part, n), dialect))
 
     def statements(keys: Sequence[Any], bounds: Sequence[Sequence[Any]] | None, rows: int) -> Statements:
@@ -214,20 +216,22 @@ def _by_terms(part: Part, numbered: Any, limited: Callable[[Any], Any], dialect:
 
 
 def _bounds(part: Part, n: int) -> list[Any]:
-    return [bindparam(f"bound_{n}_{i}", type_=kind) for i, kind in enumerate(part.bound_types)]
+    return [bindparam(f"dloader_bound_{n}_{i}", type_=kind) for i, kind in enumerate(part.bound_types)]
 
 
 def _numbered(part: Part, keys: Sequence[Any], bounds: Sequence[Sequence[Any]], size: int) -> dict[str, Any]:
     """The parameters of some keys; those that a statement has too many are NULL, which equals nothing."""
     params: dict[str, Any] = {
-        f"key_{n}_{i}": value
+        f"dloader_key_{n}_{i}": value
         for n, key in enumerate(_as_tuples(keys, len(part.links)))
         for i, value in enumerate(key)
     }
-    params |= {f"bound_{n}_{i}": value for n, each in enumerate(bounds) for i, value in enumerate(each)}
+    params |= {
+        f"dloader_bound_{n}_{i}": value for n, each in enumerate(bounds) for i, value in enumerate(each)
+    }
     for n in range(len(keys), size):
-        params |= {f"key_{n}_{i}": None for i in range(len(part.links))}
-        params |= {f"bound_{n}_{i}": None for i in range(len(part.bound_types))}
+        params |= {f"dloader_key_{n}_{i}": None for i in range(len(part.links))}
+        params |= {f"dloader_bound_{n}_{i}": None for i in range(len(part.bound_types))}
     return params
 
 

@@ -15,6 +15,8 @@ RowMaker: TypeAlias = Callable[[Iterable[Sequence[Any]]], list[Any]]
 class Row(dict[str, Any]):
     """A row: its columns by the names of the mapped attributes, as items and as attributes.
 
+    A column that is called as a method of dicts, ``items`` say, is an item alone.
+
     Example:
         >>> row = Row(id=1, name="Ann")
         >>> row["name"], row.name
