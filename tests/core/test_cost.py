@@ -95,6 +95,101 @@ class TestLimits:
         assert grows(work) < LINEAR
 
 
+async def slowly(keys):
+    """A batch function that takes some turns."""
+    await turns(2)
+    return keys
+
+
+def asking(load, limit, **options):
+    """A loader that loads under a limit by loading elsewhere."""
+
+    async def function(keys):
+        await asyncio.gather(*map(load, keys))
+        return keys
+
+    return DataLoader(function, max_concurrency=limit, **options)
+
+
+async def one_asks_many_loaders(limit, number):
+    inner = [DataLoader(slowly, max_concurrency=limit) for _ in range(number)]
+    await asking(lambda key: asyncio.gather(*(loader.load(key) for loader in inner)), limit).load(1)
+
+
+async def one_asks_for_many_batches(limit, number):
+    inner = DataLoader(slowly, 1, max_concurrency=limit)
+    await asking(inner.load, limit).load_many(range(number))
+
+
+async def one_asks_for_one_after_another(limit, number):
+    inner = DataLoader(slowly, max_concurrency=limit, cache=False)
+
+    async def load(key):
+        for _ in range(number):
+            await inner.load(key)
+
+    await asking(load, limit).load(1)
+
+
+async def each_asks_one_of_its_own(limit, number):
+    outer = [asking(DataLoader(slowly, max_concurrency=limit).load, limit) for _ in range(number)]
+    await asyncio.gather(*(loader.load(1) for loader in outer))
+
+
+async def all_ask_one(limit, number):
+    inner = DataLoader(slowly, 1, max_concurrency=limit)
+    await asking(inner.load, limit, max_batch_size=1).load_many(range(number))
+
+
+async def all_ask_for_what_is_queued(limit, number):
+    some, others = (DataLoader(slowly, 1, max_concurrency=limit) for _ in range(2))
+
+    async def load(key):
+        await asyncio.gather(some.load(key), others.load(key))
+
+    outer = asking(load, limit, max_batch_size=1)
+    await asyncio.gather(*(loader.load_many(range(number)) for loader in (outer, some, others)))
+
+
+async def a_chain_of_loaders(limit, number):
+    last = DataLoader(slowly, max_concurrency=limit)
+    for _ in range(number):
+        last = asking(last.load, limit)
+    await last.load(1)
+
+
+async def a_chain_in_one_loader(limit, number):
+    async def function(keys):
+        if keys[0]:
+            await loader.load(keys[0] - 1)
+        return keys
+
+    loader = DataLoader(function, max_concurrency=limit)
+    await loader.load(number)
+
+
+class TestNestedLoads:
+    """Batches whose functions load from each other, under one limit."""
+
+    @pytest.mark.parametrize("limit", [1, 3, Limit(1), Limit(3)], ids=repr)
+    @pytest.mark.parametrize(
+        "program",
+        [
+            one_asks_many_loaders,
+            one_asks_for_many_batches,
+            one_asks_for_one_after_another,
+            each_asks_one_of_its_own,
+            all_ask_one,
+            all_ask_for_what_is_queued,
+            a_chain_of_loaders,
+            a_chain_in_one_loader,
+        ],
+    )
+    def test_each_costs_the_same(self, limit, program):
+        """However many there are, and however deep: nobody looks at all who wait, or at all who hold places."""
+        assert grows(lambda number: program(limit, number)) < LINEAR
+
+
 class TestWhatIsStillPromised:
     @pytest.mark.parametrize("size", [3, 64, 200])
     def test_a_full_batch_that_many_have_left_goes_on(self, run, size):

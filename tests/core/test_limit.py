@@ -72,6 +72,33 @@ class TestLimit:
 
         run(law)
 
+    @pytest.mark.parametrize("size", [1, 2, 3, 10])
+    @pytest.mark.parametrize("names", ["ababab", "aabbab", "apbpab", "ppaab"])
+    def test_so_do_batches_that_are_full_at_once(self, run, size, names):
+        """Those of `a` and `b` are, and wait for a turn; `p` closes by itself, and those before it come first."""
+
+        async def law():
+            limit, started = Limit(size), []
+
+            def loader(name, **options):
+                async def function(keys):
+                    started.extend((name, key) for key in keys)
+                    await turns(3)
+                    return keys
+
+                return DataLoader(function, max_concurrency=limit, **options)
+
+            loaders = {name: loader(name, max_batch_size=1) for name in "ab"}
+            loaders["p"] = loader("p", dispatch=manual())
+            futures = []
+            for key, name in enumerate(names):
+                futures.append(loaders[name].load(key))
+                loaders["p"].dispatch()
+            await asyncio.gather(*futures)
+            assert started == [(name, key) for key, name in enumerate(names)]
+
+        run(law)
+
     def test_loaders_that_load_from_each_other_may_share_it(self, run):
         """A batch lends its place to the one that it waits for, down to any depth."""
 
@@ -130,6 +157,46 @@ class TestLimit:
 
         run(law)
 
+    @pytest.mark.parametrize("waits", [True, False])
+    def test_a_place_that_was_lent_on_comes_back(self, run, waits):
+        """The one in between ends first: it leaves a load behind, or everybody leaves it."""
+
+        async def law():
+            watched, started = Watched(), asyncio.Event()
+
+            async def slowly(keys):
+                started.set()
+                await watched.work(9)
+                return keys
+
+            async def in_between(keys):
+                left.append(last.load(keys[0]))
+                await started.wait()
+                if waits:
+                    await asyncio.Event().wait()
+                return keys
+
+            async def function(keys):
+                future = second.load(keys[0])
+                await started.wait()
+                await turns(2)
+                future.cancel()
+                await turns(3)
+                return keys
+
+            left: list = []
+            first, second, last = (
+                DataLoader(each, max_concurrency=watched.limit) for each in (function, in_between, slowly)
+            )
+            assert await first.load(1) == 1
+            assert await left[0] == 1
+            assert watched.limit.running == 0
+            others = [watched.loader(name) for name in "abc"]
+            await asyncio.gather(*(loader.load(1) for loader in others))
+            assert watched.most == 1
+
+        run(law)
+
     def test_a_ring_of_limits_does_not_hang(self, run):
         """Each loader's leaf waits for a place that waits for the other's leaf."""
 
@@ -169,6 +236,35 @@ class TestLimit:
             before = sum(isinstance(each, RunQueue) for each in gc.get_objects())
             assert await asyncio.gather(*(loader.load(1) for loader in (outer, *others))) == [1, 1, 1, 1]
             assert kept[0] < 10
+
+        run(law)
+
+    def test_those_that_were_brought_forward_are_not_kept(self, run):
+        """They stood in line before, each behind one that stands there all the while."""
+
+        async def law():
+            async def load(keys):
+                while made:
+                    loader = made.pop()
+                    await loader.load(1)
+                    del loader
+                    await turns(3)
+                gc.collect()
+                kept.append(sum(isinstance(each, RunQueue) for each in gc.get_objects()) - before)
+                return keys
+
+            limit, kept = Limit(1), []
+            outer, other = (DataLoader(each, max_concurrency=limit) for each in (load, Recorder()))
+            gc.collect()
+            before = sum(isinstance(each, RunQueue) for each in gc.get_objects())
+            made = [DataLoader(Recorder(), max_concurrency=limit) for _ in range(20)]
+            waiting = [outer.load(1), other.load(1)]
+            await turns(8)
+            for loader in made:
+                loader.load(1)
+            del loader
+            await asyncio.gather(*waiting)
+            assert kept[0] < 5
 
         run(law)
 
@@ -347,12 +443,15 @@ class TestManyBatches:
 
 class TestLoops:
     @pytest.mark.parametrize("kind", KINDS)
-    def test_it_may_be_used_on_one_loop_after_another(self, kind):
-        """Places that a loop took with it to its end are free again, and nothing is started there."""
+    @pytest.mark.parametrize("nested", [False, True])
+    def test_it_may_be_used_on_one_loop_after_another(self, kind, nested):
+        """Places that a loop took with it to its end are free again, lent or not, and nothing is started there."""
         limit = Limit(1)
 
         async def load(keys):
-            if keys == [1]:
+            if keys == [1] and nested:
+                await running.load(0)
+            if keys in ([0], [1]):
                 await asyncio.get_running_loop().create_future()
             return [key * 10 for key in keys]
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from heapq import heapify, heappop, heappush
 from typing import Any, TypeAlias, final
 from weakref import WeakKeyDictionary
 
 from dloader._core._batch import Batch
-from dloader._core._wait_graph import Place, is_lent
+from dloader._core._holders import Holders
+from dloader._core._line import Line
+from dloader._core._wait_graph import Place
 from dloader._text import shorten
 from dloader.errors import OptionError
 
@@ -20,7 +21,7 @@ AnyBatch: TypeAlias = Batch[Any, Any]
 
 @final
 class Places:
-    """Who holds the places of a limit, and which queues wait for one; lives as long as the limit.
+    """The places of a limit, and which queues wait for one; lives as long as the limit.
 
     Invariant: as long as a place is free, no queue waits for one here, but for those that `wake` is about to start.
     """
@@ -33,38 +34,26 @@ class Places:
         "_is_waking",
         "_lendable",
         "_line",
-        "_loops",
         "_numbers",
-        "_order",
         "_wakes_on",
         "size",
     )
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._holders: dict[AnyBatch, Place] = {}
-        """The batches that run, each with the place that it holds in its own queue."""
-        self._loops: dict[asyncio.AbstractEventLoop, int] = {}
-        """How many of these each event loop has."""
+        self._holders = Holders(size)
         self._closed = 0
         self._numbers: WeakKeyDictionary[AnyBatch, int] = WeakKeyDictionary()
         """In which order batches came."""
-        self._line: dict[Any, int] = {}
-        """The `RunQueue`s with a batch that lacks only a place, by the number of that batch."""
-        self._order: list[tuple[int, int, Any]] = []
-        """A heap of the same. Entries that are true no more are dropped when they come up."""
-        self._lendable: set[Any] = set()
-        """Those of them whose batch may be lent a place: a running batch waits for it."""
+        self._line = Line()
+        """The `RunQueue`s with a batch that lacks only a place."""
+        self._lendable = Line()
+        """Those of them whose batch may be lent one: a running batch waits for it."""
         self._is_waking = self._is_last_resort = False
         self._is_changed = False
         """Whether a place was given back while `wake` was at it: another may be lent one now."""
         self._wakes_on: asyncio.AbstractEventLoop | None = None
         """Where `wake` is about to be called; a loop that was closed before does not matter."""
-
-    @property
-    def _is_stuck(self) -> bool:
-        """Whether all who hold places wait, and not for a batch that is open: that is lent a place when it closes."""
-        return all(place.is_waiting and not place.hopes for place in self._holders.values())
 
     @property
     def taken(self) -> int:
@@ -83,51 +72,45 @@ class Places:
         Batches that wait for this one lend it their places. As a last resort, where all who hold places are stuck, one
         more may start: it may be what they wait for, through other limits.
         """
-        if self._has_room:
-            # Most often nobody stands in line then. While `wake` is at it, those do who are to be started first.
-            return not self._is_waking or bool(batch.awaited_by) or self._is_first(batch)
-        if is_lent(batch, self._holders, len(self._holders) - self.size + 1):
+        if self._holders.has_room:
+            return bool(batch.awaited_by) or self._is_first(batch)
+        if self._holders.lender_for(batch) is not None:
             return True
-        return self._is_last_resort and self._is_stuck
+        return self._is_last_resort and self._holders.are_stuck
 
-    @property
-    def _has_room(self) -> bool:
-        holders = self._holders
-        if len(holders) >= self.size and any(loop.is_closed() for loop in self._loops):
-            for gone in [holder for holder in holders if holder.loop.is_closed()]:
-                self._drop(gone)
-        return len(holders) < self.size
+    def _is_first(self, batch: AnyBatch) -> bool:
+        return not self._line or self._numbers.get(batch, 0) <= self._line.first_number
 
-    def take(self, batch: AnyBatch, place: Place) -> None:
-        """Let a batch that runs hold one."""
-        self._holders[batch] = place
-        self._loops[batch.loop] = self._loops.get(batch.loop, 0) + 1
+    def take(self, queue: Any, batch: AnyBatch, place: Place) -> None:
+        """Let a batch that runs hold one; its queue waits here for others at most."""
+        self._leave(queue, self._numbers.get(batch, 0))
+        self._holders.take(batch, place)
 
-    def _drop(self, batch: AnyBatch) -> None:
-        if self._holders.pop(batch, None) is not None:
-            self._loops[batch.loop] -= 1
-            if not self._loops[batch.loop]:
-                del self._loops[batch.loop]
+    def look_at(self, place: Place) -> None:
+        """Note whether who holds a place waits now."""
+        self._holders.look_at(place)
 
     def wait(self, queue: Any, batch: AnyBatch) -> None:
         """Have a queue started when there may be a place for its batch."""
         number = self._numbers.get(batch, 0)
-        if number < self._line.get(queue, number + 1):
-            self._line[queue] = number
-            heappush(self._order, (number, id(queue), queue))
+        self._line.put(queue, number)
         if batch.awaited_by:
-            self._lendable.add(queue)
-        if not self._is_last_resort and self._is_stuck:
+            self._lendable.put(queue, number)
+        if not self._is_last_resort and self._holders.are_stuck:
             self.wake_soon(batch.loop)
 
+    def _leave(self, queue: Any, number: int | None = None) -> None:
+        self._line.remove(queue, number)
+        self._lendable.remove(queue, number)
+
     def release(self, batch: AnyBatch) -> None:
-        """A batch has ended: its place goes to who came first."""
-        self._drop(batch)
+        """A batch has ended: its place goes to who has lent it, or to who came first."""
+        self._holders.drop(batch)
         self.wake()
 
     def forget(self, batch: AnyBatch) -> None:
         """The same for a batch whose event loop was closed: nothing can be started there."""
-        self._drop(batch)
+        self._holders.drop(batch)
 
     def wake(self) -> None:
         """Start what there is a place for, in the order in which it came.
@@ -140,37 +123,38 @@ class Places:
             return
         self._is_waking = True
         try:
-            while self._line and (self._has_room or self._is_changed):
-                if self._has_room:
-                    self._start(self._first)
+            while self._line and (self._holders.has_room or self._is_changed):
+                if self._holders.has_room:
+                    self._start(self._line.first)
                     continue
                 self._is_changed = False
-                line = self._line if self._is_last_resort and self._is_stuck else self._lendable
-                for queue in sorted(line, key=self._line.__getitem__):
-                    self._start(queue)
+                if self._is_last_resort:
+                    self._start_until_one_works()
+                self._lend()
         except BaseException:  # KeyboardInterrupt, SystemExit: if the loop runs on, so do the others
             self.wake_soon(asyncio.get_running_loop())
             raise
         finally:
             self._is_waking = False
 
+    def _lend(self) -> None:
+        """Start those who are lent a place."""
+        for queue in self._lendable.in_order():
+            if not self._holders.may_lend:
+                return
+            self._start(queue)
+        self._holders.none_was_lent()
+
+    def _start_until_one_works(self) -> None:
+        """Start one that perhaps nobody here waits for."""
+        for queue in self._line.in_order():
+            if not self._holders.are_stuck:
+                return
+            self._start(queue)
+
     def _start(self, queue: Any) -> None:
-        del self._line[queue]
-        self._lendable.discard(queue)
-        if len(self._order) > 2 * len(self._line):  # what is true no more would keep loaders
-            self._order = [(number, id(each), each) for each, number in self._line.items()]
-            heapify(self._order)
+        self._leave(queue)
         queue.start()
-
-    @property
-    def _first(self) -> Any:
-        """The queue that is first in line; there is one."""
-        while self._line.get(self._order[0][2]) != self._order[0][0]:
-            heappop(self._order)
-        return self._order[0][2]
-
-    def _is_first(self, batch: AnyBatch) -> bool:
-        return not self._line or self._numbers.get(batch, 0) <= self._line[self._first]
 
     def wake_soon(self, loop: asyncio.AbstractEventLoop) -> None:
         """The same in two turns, and as a last resort: those that are waited for have had their chance by then."""

@@ -120,6 +120,8 @@ class RunQueue:
     def run_soon(self, batch: AnyBatch) -> None:
         """The same in the next turn of the loop."""
         self.add(batch)
+        if self._shared:  # those that close later come later, also where they could start now
+            self._shared[0].wait(self, batch)
         if not self._will_start:
             self.start_soon(batch.loop)
 
@@ -155,6 +157,8 @@ class RunQueue:
 
     def _start_now(self) -> None:
         self._will_start = False
+        for places in self._shared:  # others may have closed before
+            places.wake()
         self.start()
 
     def _next(self) -> AnyBatch | None:
@@ -180,6 +184,11 @@ class RunQueue:
         """Note that more of those that run wait for others, or fewer."""
         self._idle += more
 
+    def look_at(self, place: Place) -> None:
+        """Note what one of those that run waits for now."""
+        for places in self._shared:
+            places.look_at(place)
+
     # -- places that are shared with other loaders: see `_limit` ----------------------------------------------
 
     def share(self, limit: Limit) -> None:
@@ -191,7 +200,7 @@ class RunQueue:
         self._limit = None
         for each in more:
             for batch, place in self.running.items():
-                each.take(batch, place)
+                each.take(self, batch, place)
             each.queue_up(self.waiting)
         self._shared += more
 
@@ -223,7 +232,7 @@ class RunQueue:
         place.batch, place.queue, place.task, place.asked, place.hopes = batch, self, None, (), ()
         if self._shared:
             for places in self._shared:
-                places.take(batch, place)
+                places.take(self, batch, place)
         coroutine = self.fetch.run(batch, place, self.release)
         name = f"{batch.loader_name}-{batch.number}"
         first = next(iter(batch.entries.values()), None)

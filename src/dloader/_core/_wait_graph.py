@@ -16,7 +16,16 @@ from typing import Any
 from dloader._core._batch import Batch
 from dloader.errors import RecursiveLoadError
 
-__all__ = ("Place", "batch_here", "current_place", "is_lent", "newest_wait", "record_wait", "waiting_batches")
+__all__ = (
+    "Place",
+    "batch_here",
+    "current_place",
+    "each_waiting",
+    "is_lent",
+    "newest_wait",
+    "record_wait",
+    "waiting_batches",
+)
 
 
 class Place:
@@ -44,6 +53,11 @@ class Place:
         """Whether one of the batches that it asked has not ended."""
         return bool(self.asked)
 
+    @property
+    def is_stuck(self) -> bool:
+        """Whether it waits, and not for a batch that is open: that is lent a place when it closes."""
+        return bool(self.asked) and not self.hopes
+
     def end(self) -> None:
         """Let go of everything."""
         self.stop_waiting()
@@ -62,13 +76,15 @@ class Place:
                 self.hopes.add(batch)
             else:
                 self.hopes = {batch}
+        self.queue.look_at(self)
         batch.be_awaited_by(self)
         self.wake()
 
     def closed(self, batch: Batch[Any, Any]) -> None:
         """One of the batches that it asked has closed."""
-        if isinstance(self.hopes, set):
+        if isinstance(self.hopes, set) and batch in self.hopes:
             self.hopes.discard(batch)
+            self.queue.look_at(self)
 
     def answered(self, batch: Batch[Any, Any]) -> None:
         """One of the batches that it asked has ended."""
@@ -83,6 +99,7 @@ class Place:
         if isinstance(self.asked, set):
             self.asked = self.hopes = ()
             self.queue.count_waiting(-1)
+            self.queue.look_at(self)
 
     def wake(self) -> None:
         """Have the queue look whether it may start another batch."""
@@ -118,10 +135,10 @@ def record_wait(batch: Batch[Any, Any], key: object) -> bool:
 
 def waiting_batches(batch: Batch[Any, Any]) -> set[Batch[Any, Any]]:
     """The batches that hold a place and wait for `batch`, directly or through others."""
-    return set(_each_waiting(batch))
+    return set(each_waiting(batch))
 
 
-def _each_waiting(batch: Batch[Any, Any]) -> Iterator[Batch[Any, Any]]:
+def each_waiting(batch: Batch[Any, Any]) -> Iterator[Batch[Any, Any]]:
     """The same one after another, the nearest first."""
     found: set[Batch[Any, Any]] = set()
     todo = deque([batch])
@@ -144,7 +161,7 @@ def newest_wait() -> object:
 def is_lent(batch: Batch[Any, Any], running: Collection[Batch[Any, Any]], places: int) -> bool:
     """Whether at least so many of those that run wait for a batch, directly or through others: they lend it places."""
     lenders = 0
-    for waiting in _each_waiting(batch):
+    for waiting in each_waiting(batch):
         lenders += waiting in running
         if lenders >= places:
             return True
