@@ -13,7 +13,7 @@ from resolving import Source, notes_of, problems_of
 
 from dloader import DataLoader, DloaderError, OptionError, PlanError
 from dloader.compat import aiodataloader
-from dloader.resolver import Load, LoaderDepend, Resolver
+from dloader.resolver import FieldError, Load, LoaderDepend, Resolver
 
 V = TypeVar("V")
 
@@ -357,6 +357,90 @@ class TestListsOfKeys:
 
         async def law():
             assert (await Resolver().resolve(Place())).name == "1/2"
+
+        run(law)
+
+    @pytest.mark.parametrize(
+        ("annotation", "given"),
+        [
+            (list[tuple[int, int]], [(1, 2), (3, 4)]),
+            (list[tuple[int, int] | None] | None, [(1, 2), None, (3, 4)]),
+            (tuple[tuple[int, int], ...], ((1, 2), (3, 4))),
+        ],
+        ids=str,
+    )
+    def test_a_list_of_tuples_holds_many_keys_for_a_loader_of_tuples(self, run, annotation, given):
+        """By the type of the items."""
+
+        class Points(DataLoader[tuple[int, int], str]):
+            async def batch_load_fn(self, keys):
+                return [f"{x}/{y}" for x, y in keys]
+
+        class Line(BaseModel):
+            points: annotation
+            names: Annotated[list[str], Load(Points, by="points")] = []
+
+        async def law():
+            assert (await Resolver().resolve(Line(points=given))).names == ["1/2", "3/4"]
+
+        run(law)
+
+    @pytest.mark.parametrize("errors", [None, []], ids=["whole", "partial"])
+    @pytest.mark.parametrize("field", [list[str], list[str] | None, set[str], tuple[str, ...]], ids=str)
+    def test_a_column_that_only_rows_have_is_what_it_is(self, run, field, errors):
+        """A list where it is one, and the field takes many: arrays of PostgreSQL, or of Mongo."""
+        source = Source(lambda key: f"name {key}")
+
+        class Post(BaseModel):
+            names: Annotated[field, Load(source, by="ids")] = None
+
+        async def law():
+            rows = [{"ids": [2, 1]}, {"ids": {3}}, {"ids": []}, {"ids": None}, {"ids": [None, 2]}, {"ids": 4}]
+            posts = await Resolver().resolve(rows, into=list[Post], errors=errors)
+            names = [post.names and sorted(post.names) for post in posts]
+            assert names[3] is None
+            del names[3]
+            assert list(map(list, names)) == [["name 1", "name 2"], ["name 3"], [], ["name 2"], ["name 4"]]
+            assert source.calls == [[2, 1, 3, 4]]
+
+        run(law)
+
+    def test_one_key_for_many_rows_stays_one(self, run):
+        """A column that is no list, for a field that takes one: what the loader gives is the list."""
+        source = Source(lambda key: [f"{key}a", f"{key}b"])
+
+        class Post(BaseModel):
+            names: Annotated[list[str], Load(source, by="id")]
+
+        async def law():
+            posts = await Resolver().resolve([{"id": 1}, {"id": 2}], into=list[Post])
+            assert [post.names for post in posts] == [["1a", "1b"], ["2a", "2b"]]
+
+        run(law)
+
+    def test_columns_that_cannot_be_read_fail_alone(self, run):
+        """Beside lists of keys and single ones."""
+
+        class Part(BaseModel):
+            id: int
+            names: Annotated[list[str] | None, Load(Source(str), by="ids")]
+
+        async def brought(keys: list[int]) -> list[Any]:
+            lacking = Part.model_construct(id=1)
+            have = [Part.model_construct(id=2), Part.model_construct(id=3), Part.model_construct(id=4)]
+            for part, ids in zip(have, ([1, 2], 5, None), strict=True):
+                part.__dict__["ids"] = ids
+            return [[lacking, *have] for _ in keys]
+
+        class Root(BaseModel):
+            id: int = 1
+            parts: Annotated[list[Part], Load(brought, by="id")] = []
+
+        async def law():
+            errors: list[FieldError] = []
+            root = await Resolver().resolve(Root(), errors=errors)
+            assert [part.names for part in root.parts] == [None, ["1", "2"], ["5"], None]
+            assert [error.path for error in errors] == ["Root.parts[0].names"]
 
         run(law)
 

@@ -681,6 +681,40 @@ class TestKeysOfRows:
         run(law)
 
 
+class TestTheOrderOfFields:
+    """A model lists its fields as its class does, whatever fills them, and whatever failed."""
+
+    @pytest.mark.parametrize("errors", [None, []], ids=["whole", "partial"])
+    def test_posts_fill_fields_too(self, run, errors):
+        """Also those without defaults, in the midst of others."""
+
+        class Report(BaseModel):
+            count: int | None
+
+            def post_count(self):
+                return 6 // self.id
+
+            owner: Annotated[Person, Load(people, by="id")]
+            words: int = 0
+            last: int
+
+            def post_last(self):
+                return self.owner.id
+
+            def post_default_handler(self):
+                self.words = len(self.model_dump_json())
+
+            id: int
+
+        async def law():
+            ids = [1, 2] if errors is None else [0, 1, 2]
+            reports = await Resolver().resolve([{"id": id} for id in ids], into=list[Report], errors=errors)
+            assert [list(report.__dict__) for report in reports] == [list(Report.model_fields)] * len(ids)
+            assert [report.count for report in reports] == [None, 6, 3][-len(ids) :]
+
+        run(law)
+
+
 class TestWrongRows:
     """An error names the model, the field and where it is."""
 
@@ -739,6 +773,37 @@ class TestWrongRows:
             with pytest.raises(OptionError) as caught:
                 await Resolver().resolve(rows(), into=Task)
             assert text in str(caught.value)
+
+        run(law)
+
+    @pytest.mark.parametrize(
+        ("rows", "into", "text"),
+        [
+            ([ROW], Task, "several rows were given, and into=Task is of one: write into=list[Task]"),
+            (ROW, list[Task], "one row was given, and into=list[Task] is of several: write into=Task"),
+            (
+                Pair(1, 7, "paint"),
+                Sequence[Task],
+                "one row was given, and into=Sequence[Task] is of several: write into=Task",
+            ),
+            (
+                [(1, 7, "a")],
+                list[Task],
+                "a tuple does not say which columns it has: have the driver give rows",
+            ),
+            ("rows", list[Task], None),
+            (None, list[Task], None),
+        ],
+        ids=["several", "one", "a named tuple", "tuples", "a string", "nothing"],
+    )
+    def test_another_number_and_other_shapes_say_what_to_write(self, run, rows, into, text):
+        """Beside what Pydantic says of them."""
+
+        async def law():
+            with pytest.raises(ValidationError) as caught:
+                await Resolver().resolve(rows, into=into)
+            *hints, _ = notes_of(caught.value).splitlines()
+            assert [text] == [hint[: len(text or "")] for hint in hints] or text is None
 
         run(law)
 

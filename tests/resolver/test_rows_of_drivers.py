@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import gc
 import os
 import sqlite3
@@ -230,6 +231,42 @@ class TestSyncSessions:
         asyncio.run(law())
         assert len(statements) == 4
 
+    def test_rows_of_one_entity_are_the_entities(self, session):
+        """As `execute(select(Hero))` gives them; where a model has a field of the entity's name it is that."""
+        opened, statements = session
+
+        class Named(BaseModel):
+            Hero: HeroOut
+
+        async def law():
+            assert await dumped(opened.execute(ENTITIES)) == WANTED
+            assert await dumped(opened.execute(ENTITIES).all()) == WANTED
+            assert (await Resolver().resolve(opened.execute(ENTITIES).first(), into=HeroOut)).count == 3
+            named = await Resolver().resolve(opened.execute(ENTITIES), into=list[Named])
+            assert [each.Hero.model_dump() for each in named] == WANTED
+            rows = opened.execute(select(Hero.id))
+            with pytest.raises(ValidationError, match="name") as caught:
+                await Resolver().resolve(rows, into=list[HeroOut])
+            assert "'team_id' is the key of what is loaded into HeroOut" in notes_of(caught.value)
+
+        asyncio.run(law())
+        assert len(statements) == 5
+
+    def test_a_row_of_several_entities_is_a_row(self, session):
+        """Its columns are these."""
+        opened, _ = session
+
+        class Pair(BaseModel):
+            Hero: HeroOut
+            Team: TeamOut
+
+        async def law():
+            rows = opened.execute(select(Hero, Team).join(Hero.team))
+            (pair,) = await Resolver().resolve(rows, into=list[Pair])
+            assert (pair.Hero.name, pair.Team.name) == ("Ann", "team 1")
+
+        asyncio.run(law())
+
     def test_a_column_that_a_row_hides(self, session):
         """`count` and `index` are methods of every tuple."""
         opened, _ = session
@@ -333,6 +370,48 @@ class TestAsyncSessions:
                     caught.value
                 )
                 assert "expire_on_commit=False" in notes_of(caught.value)
+
+        asyncio.run(law())
+        gc.collect()
+
+    @pytest.mark.filterwarnings("ignore:coroutine 'Connection.cursor'")
+    @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+    @pytest.mark.parametrize("base", [BaseModel, object])
+    @pytest.mark.parametrize("errors", [None, []], ids=["whole", "partial"])
+    def test_what_an_entity_has_not_loaded_says_so(self, base, errors):
+        """Of a model and of a dataclass: a relationship that is a plain field, and a column that was expired."""
+
+        class Out(base):
+            team: TeamOut | None
+            name: Annotated[str, Load(load_teams, by="id")] = ""
+            id: int = 0
+
+        class Short(base):
+            name: str
+            team: Annotated[TeamOut | None, Load(load_teams, by="team_id")]
+
+        if base is object:
+            Out, Short = dataclasses.dataclass(Out), dataclasses.dataclass(Short)
+
+        async def note_of(row, into):
+            errors_of = None if errors is None else []
+            if errors is None:
+                with pytest.raises(ValidationError, match="MissingGreenlet") as caught:
+                    await Resolver().resolve([row], into=list[into])
+                return notes_of(caught.value)
+            assert await Resolver().resolve([row], into=list[into], errors=errors_of) == []
+            (error,) = errors_of
+            return notes_of(error.error)
+
+        async def law():
+            async with async_session() as session:
+                row = await session.get(Hero, 1)
+                note = "Hero.team is not loaded, and an AsyncSession loads nothing by itself: load it with the rows"
+                assert note in await note_of(row, Out)
+                session.expire(row, ["name"])
+                assert "Hero.name is not loaded, and an AsyncSession" in await note_of(row, Short)
+                await session.commit()
+                assert "this Hero is expired, by a commit say" in await note_of(row, Short)
 
         asyncio.run(law())
         gc.collect()

@@ -33,7 +33,8 @@ from dloader.resolver._plan._annotations import (
     is_node_class,
 )
 from dloader.resolver._rows._cutting import Form
-from dloader.resolver._rows._kinds import explain, form_of, readable
+from dloader.resolver._rows._explain import explain
+from dloader.resolver._rows._kinds import form_of, readable
 from dloader.resolver._rows._schemas import RowSchemas
 
 __all__ = (
@@ -189,7 +190,7 @@ def _in_bulk(kind: Any, config: ConfigDict) -> Convert:
         return _validator_for(values, schemas) if schemas.survey.is_needed else own
 
     def convert(_nodes: Sequence[Any], values: list[Any]) -> list[Any]:
-        rows = readable(values)
+        rows = readable(values, schemas.survey, schemas.holds_others)
         try:
             converted: list[Any] = validator_for(rows).validate_python(rows, from_attributes=True)
         except ValidationError as error:

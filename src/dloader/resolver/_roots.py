@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set as AbstractSet
 from typing import Any, TypeAlias, cast, get_args, get_origin
 
 from dloader import OptionError
@@ -22,6 +22,7 @@ from dloader.resolver._plan._annotations import (
 
 __all__ = ("UnfitRows", "declared_classes", "nodes_of", "nodes_that_fit")
 
+SEVERAL = frozenset[Any]({frozenset, list, set, Sequence})
 Labels: TypeAlias = tuple[Any, ...]
 UnfitRows: TypeAlias = dict[Labels, tuple[str, type | None, Exception]]
 """By the places of rows that do not fit: what they were to be, its class if there is but one, and why they are not."""
@@ -59,8 +60,21 @@ def nodes_of(rows: Any, into: Any, converters: dict[object, Any]) -> Any:
         return converter((None,), [rows])[0]
     except FailedAt as caught:
         failed = caught
+    if hint := _hint_of_number(rows, into):
+        add_note_once(failed.error, hint)
     add_note_once(failed.error, f"while making {_name_of(into)} of rows")
     raise failed.error
+
+
+def _hint_of_number(rows: Any, into: Any) -> str | None:
+    """What to say where one row was meant and several are given, or the other way round."""
+    is_many, name = isinstance(rows, (list, AbstractSet)), _name_of(into)
+    if is_many and is_node_class(split_annotated(into)[0]):
+        return f"several rows were given, and into={name} is of one: write into=list[{name}]"
+    is_one = hasattr(rows, "keys") or hasattr(rows, "_fields") or is_node_class(cast(Any, type(rows)))
+    if is_one and get_origin(into) in SEVERAL:
+        return f"one row was given, and into={name} is of several: write into={_name_of(get_args(into)[0])}"
+    return None
 
 
 def nodes_that_fit(rows: Any, into: Any, converters: dict[object, Any], unfit: UnfitRows) -> Any:

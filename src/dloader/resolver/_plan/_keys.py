@@ -12,7 +12,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 from dloader import DataLoader
 from dloader.resolver._plan._annotations import FieldType, split_annotated
 
-__all__ = ("is_in_class", "is_key_list", "is_method", "key_annotation", "keys_of_source")
+__all__ = ("is_in_class", "is_key_list", "is_method", "key_annotation", "keys_of_source", "may_be_key_list")
 
 LISTS: frozenset[Any] = frozenset({list, set, frozenset, Sequence, AbstractSet})
 
@@ -45,18 +45,37 @@ def key_annotation(cls: type, name: str, fields: Mapping[str, FieldType]) -> Any
 
 def is_key_list(cls: type, name: str, fields: Mapping[str, FieldType], source: object) -> bool:
     """Whether an attribute holds many keys: by its type, unless the loader's keys are such lists themselves."""
-    return _is_list(key_annotation(cls, name, fields)) and keys_of_source(source) not in (*LISTS, tuple)
+    annotation, keys = key_annotation(cls, name, fields), keys_of_source(source)
+    if keys is tuple and not _holds_tuples(annotation):
+        return False
+    return _is_list(annotation) and keys not in LISTS
+
+
+def may_be_key_list(annotation: Any, source: object) -> bool:
+    """Whether a column that only rows have may hold many keys, as the field that they are for takes a list."""
+    return _is_list(annotation) and keys_of_source(source) not in LISTS
 
 
 def _is_list(annotation: Any) -> bool:
+    """Whether a type is of lists, sets or tuples of any length, or of these and None."""
+    return all(
+        get_args(part)[-1:] == (...,) if get_origin(part) is tuple else (get_origin(part) or part) in LISTS
+        for part in _parts(annotation)
+    )
+
+
+def _holds_tuples(annotation: Any) -> bool:
+    """Whether what a type is of has tuples for items."""
+    items = [item for part in _parts(annotation) for item in get_args(part)[:1]]
+    return bool(items) and all(get_origin(part) is tuple for item in items for part in _parts(item))
+
+
+def _parts(annotation: Any) -> list[Any]:
+    """The types of a union without None, or the one type."""
     opened, _ = split_annotated(annotation)
-    origin = get_origin(opened)
-    if origin in (Union, types.UnionType):
-        parts = [part for part in get_args(opened) if part is not type(None)]
-        return all(map(_is_list, parts))
-    if origin is tuple:
-        return get_args(opened)[-1:] == (...,)
-    return (origin or opened) in LISTS
+    if get_origin(opened) not in (Union, types.UnionType):
+        return [opened]
+    return [part for each in get_args(opened) if each is not type(None) for part in _parts(each)]
 
 
 def keys_of_source(source: Any) -> type | None:

@@ -10,7 +10,14 @@ from dloader import DloaderError
 from dloader._text import did_you_mean
 from dloader.resolver._markers import FieldMarker, FillMarker, MarkedField
 from dloader.resolver._plan._annotations import FieldType, aliases_of
-from dloader.resolver._plan._keys import is_in_class, is_key_list, is_method, key_annotation, keys_of_source
+from dloader.resolver._plan._keys import (
+    is_in_class,
+    is_key_list,
+    is_method,
+    key_annotation,
+    keys_of_source,
+    may_be_key_list,
+)
 from dloader.resolver._plan._methods import Methods
 from dloader.resolver._plan._plan import Key, Step, node_field
 
@@ -142,9 +149,13 @@ def _mro_place(cls: type, declares: Callable[[type], bool]) -> int:
 def _key_of(field: MarkedField, marker: FillMarker, fields: Mapping[str, FieldType]) -> Key:
     given: Any = marker.key(field)
     names = cast(tuple[str, ...], given if isinstance(given, tuple) else (given,))
-    is_list = not isinstance(given, tuple) and is_key_list(field.owner, given, fields, marker.loader(field))
     hidden = tuple(name for name in names if name not in fields and not is_in_class(field.owner, name))
-    return Key(names, isinstance(given, tuple), is_list, hidden)
+    if isinstance(given, tuple):
+        return Key(names, is_composite=True, hidden=hidden)
+    if hidden:
+        may_be_list = may_be_key_list(field.annotation, marker.loader(field))
+        return Key(names, may_be_list=may_be_list, hidden=hidden)
+    return Key(names, is_list=is_key_list(field.owner, given, fields, marker.loader(field)))
 
 
 def _problems_of_key(

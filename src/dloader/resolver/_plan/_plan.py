@@ -121,6 +121,8 @@ class Key:
     """Whether the key is a tuple of them, be it of one."""
     is_list: bool = False
     """Whether the one attribute holds many keys, and the field gets a list of what they load."""
+    may_be_list: bool = False
+    """Whether it does where it is a list or a set, as nobody has declared what the column of a row is."""
     hidden: tuple[str, ...] = ()
     """Names that the class does not have: columns of the row, which nodes have only until their keys are read."""
 
@@ -198,7 +200,7 @@ class Plan:
     @cached_property
     def ordered(self) -> tuple[str, ...]:
         """The fields of a model in their order, if steps fill some."""
-        return self.fields if self.steps and hasattr(self.cls, "model_fields") else ()
+        return self.fields if (self.steps or self.posts) and hasattr(self.cls, "model_fields") else ()
 
     @cached_property
     def filled(self) -> frozenset[str]:

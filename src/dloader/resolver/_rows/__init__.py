@@ -6,5 +6,5 @@ the class's own: constraints, validators, strictness, discriminators.
 
 This is the one place that knows Pydantic's core schemas. `_building` knows how they are built without the validators
 that classes have already, `_survey` reads them, `_cutting` makes those for rows, `_schemas` keeps what was made;
-`_kinds` knows the rows of drivers.
+`_kinds` knows the rows of drivers, `_explain` says what is wrong with some.
 """

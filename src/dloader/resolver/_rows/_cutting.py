@@ -8,7 +8,7 @@ from enum import Enum
 from functools import cached_property
 from typing import Any, cast
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticOmit, SchemaValidator
 
 from dloader.resolver._rows._building import Schema, build, insists_on_classes_own
@@ -184,8 +184,25 @@ class _Attributes:
         kind: Any = cast(Any, type(row))
         if kind.__module__ == "builtins" or issubclass(kind, (self._cls, Mapping)):
             return row
-        values = {name: getattr(row, name, UNSET) for name in self._names}
-        return {name: value for name, value in values.items() if value is not UNSET}
+        values: dict[str, Any] = {}
+        for name in self._names:
+            try:
+                value = getattr(row, name, UNSET)
+            except Exception as error:  # an entity of SQLAlchemy may raise anything
+                failed = error
+            else:
+                if value is not UNSET:
+                    values[name] = value
+                continue
+            raise _unreadable(row, name, failed)
+        return values
+
+
+def _unreadable(row: Any, name: str, error: Exception) -> ValidationError:
+    """What Pydantic says of models whose rows raise."""
+    text = f"{type(error).__name__}: {error}"
+    told: Any = {"type": "get_attribute_error", "loc": (name,), "input": row, "ctx": {"error": text}}
+    return ValidationError.from_exception_data(type(row).__name__, [told])
 
 
 def _read_by(function: Any, schema: Schema) -> Schema:

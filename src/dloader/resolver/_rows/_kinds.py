@@ -3,55 +3,135 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import chain
-from typing import Any, cast
+from collections.abc import Callable, Mapping, Sequence, Set as AbstractSet, ValuesView
+from itertools import chain, islice
+from typing import Any, TypeAlias, cast
 
-from pydantic import ValidationError
-
-from dloader._text import did_you_mean
-from dloader.lowlevel import add_note_once
 from dloader.resolver._plan._annotations import is_node_class
 from dloader.resolver._rows._cutting import Form
-from dloader.resolver._rows._schemas import RowSchemas
+from dloader.resolver._rows._survey import Survey
 
-__all__ = ("explain", "form_of", "readable")
+__all__ = ("form_of", "readable", "state_of_entity")
 
-PLAIN = frozenset({bool, bytes, dict, float, int, list, str, type(None)})
+PLAIN = frozenset({bool, bytes, dict, float, int, str, type(None)})
 MOST_NESTED = 8
+Read: TypeAlias = Callable[[list[Any]], list[Any]]
 
 
-def readable(values: list[Any], most: int = MOST_NESTED) -> list[Any]:
+def readable(
+    values: list[Any], survey: Survey, holds_others: bool = False, most: int = MOST_NESTED
+) -> list[Any]:
     """Values with mappings for rows that are mappings only in name (``sqlite3.Row``, ``asyncpg.Record``).
 
     Args:
-        values: Rows, or lists of them.
-        most: How deep lists are looked into.
+        values: Rows, or what holds several; also of such that stand in rows, where a class says that there are some.
+        survey: Of the type that is made of them.
+        holds_others: Whether dicts hold rows, beside being some.
+        most: How deep they are looked for.
 
     Returns:
         The same list if nothing is to be done.
     """
-    kinds = set(map(type, values))
-    if kinds <= PLAIN and list not in kinds:
+    kinds: set[Any] = set(map(type, values))
+    others = kinds - PLAIN
+    if not others and not (dict in kinds and (holds_others or survey.inner)):
         return values
-    others: set[Any] = kinds - PLAIN
-    convert = {kind: _to_mapping(kind) for kind in others}
     new = values
-    if any(convert.values()):
-        new = [value if (make := convert.get(type(value))) is None else make(value) for value in values]
-    if list in kinds and most:
-        lists: list[list[Any]] = [value for value in new if type(value) is list]
-        flat = list(chain.from_iterable(lists))
-        if readable(flat, most - 1) is not flat:
-            new = [readable(value, most - 1) if type(value) is list else value for value in new]
+    converts = {kind: convert for kind in others if (convert := _conversion(kind, values, survey))}
+    if converts:
+        new = [
+            value if (convert := converts.get(type(value))) is None else convert(value) for value in values
+        ]
+        kinds = set(map(type, new))
+    if not most:
+        return new
+    several = frozenset(filter(_holds_several, kinds - PLAIN))
+    if several:
+        new = _with_items(new, several, lambda items: readable(items, survey, holds_others, most - 1))
+    if holds_others:
+        new = _with_values(new, lambda items: readable(items, survey, holds_others, most - 1))
+    elif survey.inner:
+        new = _with_inner(new, survey, most - 1)
     return new
 
 
-def _to_mapping(kind: type[Any]) -> Callable[[Any], Any] | None:
-    """How rows of a class become mappings, if they have to."""
+def _conversion(kind: type[Any], values: Sequence[Any], survey: Survey) -> Callable[[Any], Any] | None:
+    """What is done to rows of a class, if anything is."""
+    if hasattr(kind, "_mapping"):
+        first = next(value for value in values if type(value) is kind)
+        return _the_one if _is_of_one_entity(first, survey) else None
     if is_node_class(kind) or issubclass(kind, (Mapping, str, tuple)):
         return None
     return dict if callable(getattr(kind, "keys", None)) and hasattr(kind, "__getitem__") else None
+
+
+def _is_of_one_entity(row: Any, survey: Survey) -> bool:
+    """Whether a ``Row`` is that of ``select(Company)``: all that it has is an entity, which nobody asks for by name."""
+    names: Sequence[str] = row._fields
+    return len(names) == 1 and names[0] not in survey.names and state_of_entity(row[0]) is not None
+
+
+def _the_one(row: Any) -> Any:
+    return row[0]
+
+
+def _holds_several(kind: type[Any]) -> bool:
+    if kind is list or kind is tuple:
+        return True
+    is_row = (
+        is_node_class(kind) or issubclass(kind, (str, bytes, bytearray, Mapping)) or hasattr(kind, "_fields")
+    )
+    return not is_row and issubclass(kind, (Sequence, AbstractSet, ValuesView))
+
+
+def _with_items(values: list[Any], several: frozenset[Any], read: Read) -> list[Any]:
+    """The same values with what was read of the items of those that hold several; of a set it is a list."""
+    items: list[Any] = list(chain.from_iterable(value for value in values if type(value) in several))
+    found = read(items)
+    if found is items:
+        return values
+    rest, new = iter(found), values.copy()
+    for index, value in enumerate(values):
+        kind = cast(Any, type(value))
+        if kind in several:
+            new[index] = (tuple if kind is tuple else list)(islice(rest, len(value)))
+    return new
+
+
+def _with_values(values: list[Any], read: Read) -> list[Any]:
+    """The same values with what was read of what stands in mappings, under whatever names."""
+    mappings: list[tuple[int, Any]] = [
+        (index, value) for index, value in enumerate(values) if isinstance(value, Mapping)
+    ]
+    items: list[Any] = list(chain.from_iterable(value.values() for _, value in mappings))
+    found = read(items)
+    if found is items:
+        return values
+    rest, new = iter(found), values.copy()
+    for index, value in mappings:
+        new[index] = dict(zip(value, islice(rest, len(value)), strict=True))
+    return new
+
+
+def _with_inner(values: list[Any], survey: Survey, most: int) -> list[Any]:
+    """The same values with what was read of the rows that stand in mappings."""
+    at = [index for index, value in enumerate(values) if isinstance(value, Mapping)]
+    changed: dict[int, dict[Any, Any]] = {}
+    for name, holds_others in survey.inner.items():
+        having = [index for index in at if name in values[index]]
+        items = [values[index][name] for index in having]
+        found = readable(items, survey, holds_others, most)
+        if found is not items:
+            for index, item in zip(having, found, strict=True):
+                changed.setdefault(index, dict(values[index]))[name] = item
+    return [changed.get(index, value) for index, value in enumerate(values)] if changed else values
+
+
+def state_of_entity(value: Any) -> Any:
+    """What SQLAlchemy knows of an ORM entity; None of anything else."""
+    sqlalchemy: Any = sys.modules.get("sqlalchemy")
+    state: Any = None if sqlalchemy is None else sqlalchemy.inspect(value, raiseerr=False)
+    return state if hasattr(state, "expired_attributes") else None
 
 
 def form_of(values: Sequence[Any], special: frozenset[str]) -> Form:
@@ -80,47 +160,3 @@ def _is_object(kind: Any) -> bool:
     if is_node_class(kind) or not hasattr(kind, "__iter__"):
         return True
     return hasattr(kind, "_mapping") or (hasattr(kind, "_fields") and issubclass(kind, tuple))
-
-
-# -- what is wrong with rows ---------------------------------------------------------------------------------
-
-
-def explain(error: Exception, schemas: RowSchemas) -> None:
-    """Say of an error what Pydantic cannot know: which key a column is, and why an entity has no value."""
-    if not isinstance(error, ValidationError):
-        return
-    for each in error.errors(include_url=False, include_context=False):
-        name, row = each["loc"][-1] if each["loc"] else None, each["input"]
-        if each["type"] == "missing" and name in schemas.survey.hidden:
-            cls = schemas.survey.hidden[cast(str, name)]
-            hint = did_you_mean(cast(str, name), _names_in(row))
-            add_note_once(
-                error,
-                f"{name!r} is the key of what is loaded into {cls.__qualname__}: rows must have it ({hint})",
-            )
-        if each["type"] in {"get_attribute_error", "missing"} and (state := _state_of_entity(row)):
-            add_note_once(error, state)
-
-
-def _names_in(row: Any) -> Iterable[str]:
-    kind: Any = cast(Any, type(row))
-    names: Any = row if issubclass(kind, Mapping) else getattr(row, "_fields", dir(kind))
-    found: Iterable[Any] = names
-    return [name for name in found if isinstance(name, str) and not name.startswith("_")]
-
-
-def _state_of_entity(row: Any) -> str | None:
-    """Why an ORM entity cannot be asked for all its attributes, if it is one."""
-    sqlalchemy: Any = sys.modules.get("sqlalchemy")
-    state: Any = None if sqlalchemy is None else sqlalchemy.inspect(row, raiseerr=False)
-    if not hasattr(state, "expired_attributes"):
-        return None
-    name = type(row).__name__
-    if state.detached and (state.expired or state.unloaded):
-        return f"this {name} is detached: its session is closed, and what it had not loaded cannot be loaded any more"
-    if state.expired:
-        return (
-            f"this {name} is expired, by a commit say, and an AsyncSession loads nothing by itself: "
-            f"make the session with expire_on_commit=False, or await session.refresh(row)"
-        )
-    return None

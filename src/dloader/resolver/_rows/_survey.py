@@ -27,6 +27,7 @@ class Survey:
 
     def __init__(self, schema: Schema, definitions: Mapping[str, Schema]) -> None:
         self.nodes = list(_nodes_in(schema, definitions, set()))
+        self._definitions = definitions
 
     @cached_property
     def is_needed(self) -> bool:
@@ -42,6 +43,26 @@ class Survey:
     def special(self) -> frozenset[str]:
         """The names that tell mappings from bare ones."""
         return frozenset[str]().union(*(node.special for node in self.nodes))
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """All names by which rows have fields, and keys."""
+        return frozenset(name for node in self.nodes for name in node.names)
+
+    @cached_property
+    def inner(self) -> Mapping[str, bool]:
+        """The names by which rows have other rows, and whether these stand in what looks like a row."""
+        return {
+            name: holds_others(node.own_names[field]["schema"], self._definitions)
+            for node in self.nodes
+            for field in self._fields_with_nodes(node)
+            for name in node.names_of(field)
+        }
+
+    def _fields_with_nodes(self, node: NodeSchema) -> Iterator[str]:
+        for name, field in node.own_names.items():
+            if name not in node.filled and next(_nodes_in(field["schema"], self._definitions, set()), None):
+                yield name
 
     @cached_property
     def hidden(self) -> Mapping[str, type]:
@@ -74,6 +95,18 @@ class NodeSchema:
         if self.fields["type"] == "model-fields":
             return cast(Mapping[str, Schema], fields)
         return {field["name"]: field for field in cast(list[Schema], fields)}
+
+    @property
+    def filled(self) -> frozenset[str]:
+        """The fields that markers fill, and that rows do not have."""
+        return frozenset() if self.is_left_alone else self.shape.filled
+
+    @property
+    def names(self) -> Iterator[str]:
+        """The names by which rows have fields, and keys."""
+        yield from self.shape.hidden
+        for field in self.own_names:
+            yield from self.names_of(field)
 
     @property
     def is_left_alone(self) -> bool:
@@ -145,9 +178,8 @@ def _nodes_in(schema: Schema, definitions: Mapping[str, Schema], seen: set[str])
         node = NodeSchema(schema)
         if not schema.get("root_model"):
             yield node
-            filled = () if node.is_left_alone else node.shape.filled
             for name, field in node.own_names.items():
-                if name not in filled:
+                if name not in node.filled:
                     yield from _nodes_in(field["schema"], definitions, seen)
         else:
             yield from _nodes_in(schema["schema"], definitions, seen)

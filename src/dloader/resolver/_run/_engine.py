@@ -252,12 +252,12 @@ class Engine:
         if group.phase is Phase.RESOLVING:
             if plan.hidden:
                 drop_hidden(plan.hidden, group.nodes)
-            if plan.ordered:
-                put_in_order(plan.ordered, group.nodes)
             if subtree.sends or plan.collecting:
                 self._collect(group)
             if plan.posts and not self._begin_posts(group, Phase.POSTING, plan.posts):
                 return
+        if plan.ordered and group.phase < Phase.FINISHING:
+            self._put_in_order(plan.ordered, group.nodes)
         final = plan.final_steps
         if final and group.phase < Phase.FINISHING and not self._begin_posts(group, Phase.FINISHING, final):
             return
@@ -267,6 +267,9 @@ class Engine:
         for waiter in group.waiters:
             if waiter.done_one():
                 self._ready.append((self._advance, waiter))
+
+    def _put_in_order(self, fields: tuple[str, ...], nodes: Sequence[Any]) -> None:
+        put_in_order(fields, nodes)
 
     def _enter(self, group: NodeGroup, phase: Phase) -> None:
         group.enter(phase)

@@ -16,6 +16,8 @@ from dloader.resolver._run._step_run import StepRun
 
 __all__ = ("NodeKeys", "fill_keyless", "give_keyless", "null_key", "read_keys")
 
+LISTS: frozenset[Any] = frozenset({frozenset, list, set})
+
 
 class NodeKeys(NamedTuple):
     """The keys of the nodes of a group."""
@@ -39,7 +41,9 @@ def read_keys(key: Key, nodes: Sequence[Any]) -> NodeKeys:
     if NoneType in set(map(type, values)):
         indices = [index for index, value in enumerate(values) if value is not None]
         values = [values[index] for index in indices]
-    if not key.is_list:
+    if key.may_be_list and not LISTS.isdisjoint(map(type, values)):
+        values = [value if type(value) in LISTS else [value] for value in values]
+    elif not key.is_list:
         return NodeKeys(values, indices, None)
     lists = [[item for item in value if item is not None] for value in values]
     return NodeKeys(list(chain.from_iterable(lists)), indices, list(map(len, lists)))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dloader.resolver._blanks import put_in_order
 from dloader.resolver._containers import FoundNodes, flatten
 from dloader.resolver._fields import held_by
 from dloader.resolver._loaders import ResolveLoaders
@@ -66,12 +65,14 @@ class PartialEngine(Engine):
             self._forget_below(group, field.name, frozenset(indices))
             values = held_by([group.nodes[index] for index in indices], field.name)
             self._nodes_found(group, field, flatten(values, indices, self._subtrees))
-        if group.waits_for:
-            return False
-        if ordered := group.plan.ordered:
-            for node in group.nodes:  # some were filled in another order than others
-                put_in_order(ordered, (node,))
-        return True
+        return not group.waits_for
+
+    def _put_in_order(self, fields: tuple[str, ...], nodes: Sequence[Any]) -> None:
+        if not self._failures.any:
+            super()._put_in_order(fields, nodes)
+            return
+        for node in nodes:  # some were filled in another order than others
+            super()._put_in_order(fields, (node,))
 
     def _forget_below(self, group: NodeGroup, name: str, lost: frozenset[int]) -> None:
         """What nodes have sent that are in the tree no more is not there."""

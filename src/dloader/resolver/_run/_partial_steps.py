@@ -119,6 +119,7 @@ class PartialSteps(Steps):
         keys: list[Any] = []
         with_keys: list[int] = []
         counts: list[int] = []
+        has_many = key.is_list
         failed: list[tuple[int, BaseException]] = []
         for index in run.indices:
             try:
@@ -127,11 +128,12 @@ class PartialSteps(Steps):
                 failed.append((index, caught.error))
                 continue
             keys += own.keys
-            counts += own.counts or ()
+            counts += [1] * len(own.keys) if own.counts is None else own.counts
+            has_many = has_many or own.counts is not None
             with_keys += [index] if own.indices is None else []
         self._fail(run, failed)
         left = sorted(set(run.indices).difference(index for index, _ in failed))
-        return StepRun(run.group, run.step, left), NodeKeys(keys, with_keys, counts if key.is_list else None)
+        return StepRun(run.group, run.step, left), NodeKeys(keys, with_keys, counts if has_many else None)
 
     def _ask_for(self, run: StepRun, keys: list[Any]) -> Sequence[AnyLoader]:
         """Ask a step's loader for keys, but for those that it cannot take."""
