@@ -1,11 +1,13 @@
 """Batches whose functions load through each other: places are lent, circles are errors, and work stays linear."""
 
 import asyncio
+import gc
 
 import pytest
 from loops import Recorder, turns
 
-from dloader import DataLoader, RecursiveLoadError, settle
+from dloader import DataLoader, Limit, RecursiveLoadError, settle
+from dloader._core._wait_graph import Place
 
 
 class TestNestedBatchesOfOne:
@@ -136,6 +138,73 @@ class TestNestedBatchesOfOne:
         run(law)
 
 
+class TestGivenUp:
+    """Loads that a batch function has given up, while others wait for the same."""
+
+    @pytest.mark.parametrize("outside", [False, True])
+    def test_no_place_is_lent_for_them(self, run, outside):
+        """Neither to the batch that was asked, nor to one more as all who hold places seem to wait."""
+
+        async def law():
+            async def load(keys):
+                for key in keys:
+                    future = other.load(key)
+                    await turns(2)
+                    future.cancel()
+                await work(20)
+                return keys
+
+            async def work(number):
+                nonlocal working, most
+                working += 1
+                most = max(most, working)
+                await turns(number)
+                working -= 1
+
+            async def load_other(keys):
+                await (gate.wait() if outside else work(3))
+                return keys
+
+            async def load_third(keys):
+                await work(3)
+                return keys
+
+            working = most = 0
+            limit, gate = Limit(1), asyncio.Event()
+            first, third = (DataLoader(each, max_concurrency=limit) for each in (load, load_third))
+            other = DataLoader(load_other, max_concurrency=None if outside else limit)
+            stays, future = other.load(1), first.load(1)
+            await turns(9)
+            assert await third.load(1) == 1
+            gate.set()
+            assert await asyncio.gather(stays, future) == [1, 1]
+            assert most == 1
+
+        run(law)
+
+    def test_who_has_given_up_is_forgotten(self, run):
+        """By what goes on, when it ends itself."""
+
+        async def law():
+            async def load(keys):
+                future = long.load(1)
+                await turns(2)
+                future.cancel()
+                return keys
+
+            gate = asyncio.Event()
+            long, short = DataLoader(Recorder(gate=gate)), DataLoader(load, cache=False)
+            stays = long.load(1)
+            for key in range(50):
+                await short.load(key)
+            gc.collect()
+            assert sum(isinstance(each, Place) for each in gc.get_objects()) < 5
+            gate.set()
+            assert await stays == 10
+
+        run(law)
+
+
 class TestLoadsOfItsOwn:
     @pytest.mark.parametrize("ask", ["load", "load_many", "task"])
     def test_a_load_of_the_key_that_it_is_loading_is_an_error(self, run, ask):
@@ -183,6 +252,46 @@ class TestLoadsOfItsOwn:
                 await users.load(1)
             assert users.is_idle
             assert teams.is_idle
+
+        run(law)
+
+    @pytest.mark.parametrize("give_up", ["cancel", "cancel_many", "timeout", "try_again"])
+    @pytest.mark.parametrize("is_running", [False, True])
+    def test_what_was_given_up_is_waited_for_no_more(self, run, give_up, is_running):
+        """Others wait for it still, and it may load what gave it up."""
+
+        async def law():
+            async def ask_and_give_up():
+                if give_up == "timeout":
+                    with pytest.raises(TimeoutError):
+                        async with asyncio.timeout(0):
+                            await second.load(1)
+                    return
+                for _ in range(3 if give_up == "try_again" else 1):
+                    load = second.load_many([1, 2]) if give_up == "cancel_many" else second.load(1)
+                    await turns(2)
+                    load.cancel()
+                    await turns(1)
+
+            async def load_first(keys):
+                if is_running:
+                    await runs.wait()
+                await ask_and_give_up()
+                given_up.set()
+                await asked.wait()
+                return keys
+
+            async def load_second(keys):
+                runs.set()
+                await given_up.wait()
+                future = first.load(1)
+                asked.set()
+                await future
+                return keys
+
+            runs, given_up, asked = (asyncio.Event() for _ in range(3))
+            first, second = DataLoader(load_first), DataLoader(load_second)
+            assert await asyncio.gather(first.load(1), second.load_many([1, 2])) == [1, [1, 2]]
 
         run(law)
 

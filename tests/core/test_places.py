@@ -121,14 +121,6 @@ class TestDeadlocks:
 
 
 class TestPlaces:
-    def test_one_that_has_ended_wakes_nobody(self):
-        """Batches that it asked may still be queued when it has ended."""
-        place = Place()
-        place.asked = place.hopes = ()
-        place.end()
-        place.wake()
-        assert not place.is_waiting
-
     def test_a_batch_that_all_have_left_may_load_while_it_ends(self, run):
         """It holds its place until its task has ended, and lends it as any other does."""
 

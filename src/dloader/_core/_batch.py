@@ -16,7 +16,15 @@ Invariants, between any two steps of the event loop:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence, Set as AbstractSet
+from collections.abc import (
+    Callable,
+    Collection,
+    Hashable,
+    Iterable,
+    Iterator,
+    Sequence,
+    Set as AbstractSet,
+)
 from contextvars import Context, copy_context
 from enum import Enum, auto
 from typing import Any, Generic, Protocol
@@ -38,6 +46,9 @@ class State(Enum):
     FAILED = auto()
     """The same as ended, and some who waited were given errors."""
 
+
+NOBODY: dict[Any, Any] = {}
+"""Never changed."""
 
 CLOSED, RUNNING, ENDED, FAILED = State.CLOSED, State.RUNNING, State.ENDED, State.FAILED
 
@@ -118,8 +129,9 @@ class Batch(Generic[K, V]):
     """Of each ``load_many`` that waits for keys of this batch."""
     outdated: AbstractSet[Hashable] = frozenset()
     """Keys whose results must not be cached."""
-    awaited_by: AbstractSet[Holder] = frozenset()
-    """The places of batches, of any loader, whose functions asked for keys of this one: see `_wait_graph`."""
+    awaited_by: dict[Holder, list[Waiter[V] | None]] = NOBODY
+    """The places of batches, of any loader, whose functions asked for keys of this one, and with what they wait for
+    these: see `_wait_graph`."""
     listeners: list[Callable[[], object]] | tuple[()] = ()
     abandonment: Abandonment | None = None
     """While the batch runs, and did not end in the first step of its task."""
@@ -311,12 +323,27 @@ class Batch(Generic[K, V]):
         self.state, self.context = RUNNING, None
         return list(self.entries) if self.given_keys is None else self.given_keys[:]
 
-    def be_awaited_by(self, holder: Holder) -> None:
-        """Note that the function of another batch, which holds a place, waits for keys of this one."""
-        if isinstance(self.awaited_by, set):
-            self.awaited_by.add(holder)
-        else:
-            self.awaited_by = {holder}
+    def be_awaited_by(self, holder: Holder, waiter: Waiter[V] | None = None) -> None:
+        """Note that the function of another batch, which holds a place, waits for keys of this one.
+
+        Args:
+            holder: That place.
+            waiter: What it waits with; None if that cannot be given up.
+        """
+        if self.awaited_by is NOBODY:
+            self.awaited_by = {}
+        waiters = self.awaited_by.setdefault(holder, [])
+        while waiters and _has_given_up(waiters[-1]):  # one that tries again and again
+            waiters.pop()
+        waiters.append(waiter)
+
+    def is_wanted_by(self, holder: Holder) -> bool:
+        """Whether a holder has not given up all that it waits for here."""
+        return not all(map(_has_given_up, reversed(self.awaited_by[holder])))
+
+    def be_left_by(self, holder: Holder) -> None:
+        """Note that a holder waits for nothing here any more."""
+        del self.awaited_by[holder]
 
     def watch(self, left: Callable[[], object]) -> None:
         """If the batch is running, have `left` called when everybody who waits for it has left."""
@@ -339,6 +366,7 @@ class Batch(Generic[K, V]):
         if self.awaited_by:
             for holder in self.awaited_by:
                 holder.answered(self)
+            self.awaited_by = NOBODY
         try:
             self.index.batch_ended(self, outcome, values)
             if outcome.deliver(self, values):
@@ -371,6 +399,10 @@ class Batch(Generic[K, V]):
             f"batch {self.number} of loader {self.loader_name!r} could not be delivered: what it held raised; "
             f"loading again is safe"
         )
+
+
+def _has_given_up(waiter: Waiter[Any] | None) -> bool:
+    return waiter is not None and is_gone(waiter)
 
 
 def _have_waiters(waiters: list[Waiter[Any]]) -> bool:

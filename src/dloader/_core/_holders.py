@@ -80,6 +80,11 @@ class Holders:
         self._unasked.clear()
         self._seen = newest_wait()
 
+    def forget_given_up(self) -> None:
+        """Look whether one of them has given up what it waited for, which nobody is told of."""
+        for place in self._places.values():
+            place.forget_given_up()
+
     def lender_for(self, batch: AnyBatch) -> AnyBatch | None:
         """Who waits for a batch, directly or through others, and can lend it a place: the nearest."""
         if not self._idle:

@@ -147,6 +147,8 @@ class Places:
 
     def _start_until_one_works(self) -> None:
         """Start one that perhaps nobody here waits for."""
+        if self._holders.are_stuck:
+            self._holders.forget_given_up()
         for queue in self._line.in_order():
             if not self._holders.are_stuck:
                 return

@@ -91,7 +91,7 @@ def _add(many: LoadMany[V], unique: dict[Any, K], pending: Pending[K, V]) -> Non
     """Add keys that nobody waits for yet, in as many batches as it takes."""
     cache_keys, limit, position = list(unique), pending.limit, 0
     while position < len(cache_keys):
-        batch = pending.batch_for(cache_keys[position])
+        batch = pending.batch_for(cache_keys[position], many.future)
         end = len(cache_keys) if limit is None else position + limit - batch.size
         some = cache_keys if limit is None else cache_keys[position:end]
         part = many.part(batch, some, len(some))

@@ -15,6 +15,7 @@ from dloader._core._keys import Keys
 from dloader._core._pending import Pending
 from dloader._core._run_queue import RunQueue
 from dloader._core._types import MISSING, K, V
+from dloader._core._waiters import Waiter
 from dloader._text import shorten
 from dloader.errors import KeyTypeError
 from dloader.instruments import watching
@@ -148,10 +149,10 @@ class PartitionedPending(Pending[K, V]):
         self._turn_to(cache_key[0])
         return super().join_or_add(key, cache_key)
 
-    def batch_for(self, key: Any) -> Batch[K, V]:
-        """The batch that a new key goes into."""
+    def batch_for(self, key: Any, waiter: Waiter[Any]) -> Batch[K, V]:
+        """The batch that a new key goes into, and what is waited for it with."""
         self._turn_to(key[0])
-        return super().batch_for(key)
+        return super().batch_for(key, waiter)
 
     def _open_batch(self) -> Batch[K, V]:
         assert self.loop is not None  # noqa: S101 - load() binds the loop first

@@ -176,9 +176,9 @@ class Pending(UnderWay, Generic[K, V]):
             return self._join_alone(cache_key)
         if batch is None:
             batch = self._open_batch()
-        if current_place.get() is not None:
-            self._record_wait(batch, key)
         future: Future[V] = self.new_future()
+        if current_place.get() is not None:
+            self._record_wait(batch, key, future)
         entries = batch.entries
         is_first = not entries
         entries[cache_key] = future
@@ -206,17 +206,17 @@ class Pending(UnderWay, Generic[K, V]):
 
     def join(self, batch: Batch[K, V], cache_key: Hashable, waiter: Waiter[V]) -> None:
         """Let `waiter` wait for a key that somebody waits for already."""
-        self.count_join(batch, cache_key)
+        self.count_join(batch, cache_key, waiter)
         batch.join(cache_key, waiter)
 
-    def count_join(self, batch: Batch[K, V], key: object) -> None:
-        """Note that one more caller is about to wait for a key of `batch`.
+    def count_join(self, batch: Batch[K, V], key: object, waiter: Waiter[V] | None = None) -> None:
+        """Note that one more caller is about to wait for a key of `batch`, with a future of its own if one is given.
 
         Raises:
             RecursiveLoadError: The batch waits for the code that asks.
         """
         if current_place.get() is not None:
-            self._record_wait(batch, key)
+            self._record_wait(batch, key, waiter)
         self.merged += 1
 
     def add_part(self, batch: Batch[K, V], part: Part[V], unique: Mapping[Any, K]) -> None:
@@ -233,16 +233,16 @@ class Pending(UnderWay, Generic[K, V]):
             batch.given_keys.extend(unique.values())
         self._added(batch, is_first=not before)
 
-    def batch_for(self, key: object) -> Batch[K, V]:
-        """The batch that a new key goes into."""
+    def batch_for(self, key: object, waiter: Waiter[Any]) -> Batch[K, V]:
+        """The batch that a new key goes into, and what is waited for it with."""
         batch = self.open or self._open_batch()
         if current_place.get() is not None:
-            self._record_wait(batch, key)
+            self._record_wait(batch, key, waiter)
         return batch
 
-    def _record_wait(self, batch: Batch[K, V], key: object) -> None:
+    def _record_wait(self, batch: Batch[K, V], key: object, waiter: Waiter[Any] | None) -> None:
         """The code that runs here, which may be inside a batch function, is about to wait for `batch`."""
-        if record_wait(batch, key):
+        if record_wait(batch, key, waiter):
             self.queue.move_ahead(batch)
 
     def outdate(self, cache_key: Hashable, primed: bool) -> None:

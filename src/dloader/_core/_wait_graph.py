@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterator
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, cast
 
 from dloader._core._batch import Batch
+from dloader._core._waiters import Waiter
 from dloader.errors import RecursiveLoadError
 
 __all__ = (
@@ -63,8 +64,8 @@ class Place:
         self.stop_waiting()
         self.batch = self.queue = self.task = None
 
-    def wait_for(self, batch: Batch[Any, Any]) -> None:
-        """Note that it asked another batch for keys, which has not ended."""
+    def wait_for(self, batch: Batch[Any, Any], waiter: Waiter[Any] | None) -> None:
+        """Note that it asked another batch for keys, which has not ended, and with what it waits for them."""
         _newest[0] = object()
         if isinstance(self.asked, set):
             self.asked.add(batch)
@@ -77,7 +78,7 @@ class Place:
             else:
                 self.hopes = {batch}
         self.queue.look_at(self)
-        batch.be_awaited_by(self)
+        batch.be_awaited_by(self, waiter)
         self.wake()
 
     def closed(self, batch: Batch[Any, Any]) -> None:
@@ -89,22 +90,29 @@ class Place:
     def answered(self, batch: Batch[Any, Any]) -> None:
         """One of the batches that it asked has ended."""
         self.closed(batch)
-        if isinstance(self.asked, set):
-            self.asked.discard(batch)
-            if not self.asked:
-                self.stop_waiting()
+        asked = cast("set[Batch[Any, Any]]", self.asked)
+        asked.discard(batch)
+        if not asked:
+            self.stop_waiting()
 
     def stop_waiting(self) -> None:
         """Note that it waits for nothing."""
         if isinstance(self.asked, set):
+            for batch in self.asked:
+                batch.be_left_by(self)
             self.asked = self.hopes = ()
             self.queue.count_waiting(-1)
             self.queue.look_at(self)
 
+    def forget_given_up(self) -> None:
+        """Wait no more for batches whose keys it has given up since."""
+        for batch in [batch for batch in self.asked if not batch.is_wanted_by(self)]:
+            batch.be_left_by(self)
+            self.answered(batch)
+
     def wake(self) -> None:
         """Have the queue look whether it may start another batch."""
-        if self.queue is not None:
-            self.queue.wake()
+        self.queue.wake()
 
 
 current_place: ContextVar[Place | None] = ContextVar("dloader_current_place", default=None)
@@ -118,8 +126,13 @@ def batch_here() -> Batch[Any, Any] | None:
     return batch if batch is not None and batch.is_running else None
 
 
-def record_wait(batch: Batch[Any, Any], key: object) -> bool:
+def record_wait(batch: Batch[Any, Any], key: object, waiter: Waiter[Any] | None) -> bool:
     """Note that the code that runs here asked `batch` for `key`; return whether a running batch waits for it now.
+
+    Args:
+        batch: Who is asked.
+        key: What for.
+        waiter: What is waited with, if it can be given up.
 
     Raises:
         RecursiveLoadError: `batch` waits for this very code.
@@ -129,7 +142,7 @@ def record_wait(batch: Batch[Any, Any], key: object) -> bool:
         return False
     if batch.is_running and (batch is place.batch or batch in waiting_batches(place.batch)):
         raise RecursiveLoadError(batch.loader_name, key)
-    place.wait_for(batch)
+    place.wait_for(batch, waiter)
     return True
 
 
@@ -143,8 +156,9 @@ def each_waiting(batch: Batch[Any, Any]) -> Iterator[Batch[Any, Any]]:
     found: set[Batch[Any, Any]] = set()
     todo = deque([batch])
     while todo:
-        for place in todo.popleft().awaited_by:
-            if place.batch is not None and place.batch not in found:
+        asked = todo.popleft()
+        for place in asked.awaited_by:
+            if place.batch is not None and place.batch not in found and asked.is_wanted_by(place):
                 found.add(place.batch)
                 todo.append(place.batch)
                 yield place.batch
