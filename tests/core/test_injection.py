@@ -9,7 +9,7 @@ import itertools
 import logging
 
 import pytest
-from loops import KINDS, turns
+from loops import HANG, KINDS, turns
 
 from dloader import DataLoader, DloaderError, Instrument, LoaderRegistry, settle
 from dloader.lowlevel import ask_many
@@ -340,7 +340,7 @@ async def scenario(fuse, put, way, options, number, stays):
         loader.load_many([at.key(4), at.key(3)]),
         loader.clear(at.key(1)).load(at.key(1)),
     )
-    answers = await asyncio.wait_for(asyncio.gather(*again), 5)
+    answers = await asyncio.wait_for(asyncio.gather(*again), HANG)
     assert answers == ["value 3", ["value 4", "value 3"], "value 1"], f"the next load does not work: {told}"
     assert loader.is_idle
     return blown
