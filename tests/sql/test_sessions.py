@@ -11,7 +11,13 @@ from databases import Database, request
 from loops import KINDS as LOOPS
 from pydantic import BaseModel
 from sqlalchemy import delete, event, func, insert, select, text, update
-from sqlalchemy.exc import DBAPIError, InvalidRequestError, SQLAlchemyError
+from sqlalchemy.exc import (
+    DBAPIError,
+    IntegrityError,
+    InvalidRequestError,
+    PendingRollbackError,
+    SQLAlchemyError,
+)
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 from zoo import Office, Room, Tag
@@ -345,6 +351,51 @@ def test_errors_of_the_database_keep_their_type(filled):
         assert await loaders.get(ByKey(Tag)).load(1)
 
     filled.ask(law)
+
+
+@pytest.mark.parametrize("in_savepoint", [False, True])
+def test_a_flush_that_fails_before_a_statement(filled, in_savepoint):
+    """The statement's own task ends the transaction: it does not wait for itself, and who loads has the error."""
+
+    async def law(loaders, session):
+        tags = loaders.get(ByKey(Tag))
+        await tags.load(1)
+        transaction = await session.begin_nested() if in_savepoint else session
+        session.add_all([Tag(id=1, word="twice"), Tag(id=90, word="new")])
+        errors = await asyncio.gather(
+            tags.load(2), loaders.get(ByKey(Office)).load(1), return_exceptions=True
+        )
+        assert isinstance(errors[0], IntegrityError)
+        assert "in batch 2 of loader 'Tag' (keys: 1)" in errors[0].__notes__
+        assert isinstance(errors[1], PendingRollbackError)
+        with pytest.raises(PendingRollbackError):
+            await tags.load(3)
+        await transaction.rollback()
+        assert (await tags.load_many([2, 90]))[1] is None
+
+    filled.ask(law)
+
+
+def test_flushes_that_fail_on_one_connection(filled):
+    """Two sessions whose statements end their transactions at once do not wait for one another."""
+
+    async def law(engine):
+        async with (
+            engine.connect() as connection,
+            connection.begin(),
+            AsyncSession(connection, join_transaction_mode="create_savepoint") as one,
+            AsyncSession(connection, join_transaction_mode="create_savepoint") as two,
+            LoaderRegistry({"session": one, "other": two}) as loaders,
+        ):
+            first, second = loaders.get(ByKey(Tag)), loaders.get(ByKey(Tag, session="other"))
+            await first.load(1)
+            await second.load(1)
+            for session in (one, two):
+                session.add(Tag(id=1, word="twice"))
+            for error in await asyncio.gather(first.load(2), second.load(2), return_exceptions=True):
+                assert isinstance(error, Exception)
+
+    filled.run(law)
 
 
 def test_after_a_failed_resolve_the_session_rolls_back_at_once(filled):

@@ -93,6 +93,11 @@ def _ending(connection: Connection, *_: object) -> None:
     sessions = _sessions.get(connection)
     if not sessions:
         return
+    for session in sessions:
+        if (
+            _tasks.get(session) is asyncio.current_task()
+        ):  # a flush before the statement failed: nobody waits for itself
+            ends(session)
     running = [task for session in sessions if (task := _tasks.get(session)) is not None]
     if running:
         adapted: Any = connection.connection.dbapi_connection
