@@ -416,6 +416,11 @@ class TestAsyncSessions:
         asyncio.run(law())
         gc.collect()
 
+    def test_a_statement_is_to_be_executed(self):
+        """It holds no rows."""
+        with pytest.raises(OptionError, match="resolve.. takes rows, and Select is a statement: execute it"):
+            asyncio.run(dumped(ENTITIES))
+
     def test_a_detached_entity_says_so(self):
         """Where it lacks something that is wanted."""
 

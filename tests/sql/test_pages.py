@@ -13,12 +13,26 @@ import pytest
 import zoo
 from databases import Database
 from hypothesis import given, settings, strategies as st
-from sqlalchemy import DateTime, Enum, ForeignKey, Index, Numeric, String, delete, insert, text
+from sqlalchemy import (
+    DateTime,
+    Enum,
+    ForeignKey,
+    Index,
+    Integer,
+    Numeric,
+    String,
+    case,
+    delete,
+    func,
+    insert,
+    select,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship, with_loader_criteria
 from zoo import Member, Office, Room, Tag
 
 from dloader import DloaderError, OptionError
-from dloader.sqlalchemy import ByKey, Page, Related
+from dloader.sqlalchemy import ByKey, Page, Query, Related
 from dloader.sqlalchemy._cursors import Cursors
 from dloader.sqlalchemy._pages import PageKey, Shape
 
@@ -394,6 +408,47 @@ class TestMistakes:
                     each.page(parent, first=1, after=text_)
             assert filled.statements == []
             assert (await loader.page(1, first=1, after=cursor)).items
+
+        filled.ask(law)
+
+    def test_cursors_of_other_constants_and_huge_ones(self, filled):
+        """An order is told by the values in it as well; what is no cursor is not read for long."""
+        orders = [case((Child.id == n, 0), else_=1) for n in (1, 2)]
+        first, second = (Related(Parent.children, order_by=order) for order in orders)
+
+        async def law(loaders, session):
+            cursor = (await loaders.get(first).page(1, first=1)).end_cursor
+            again = Related(Parent.children, order_by=case((Child.id == 1, 0), else_=1))
+            assert (await loaders.get(again).page(1, first=1, after=cursor)).items
+            for text_ in (cursor, cursor * 100_000, "A" * 1_000_000):
+                with pytest.raises(OptionError, match="is no cursor of this page") as caught:
+                    loaders.get(second).page(1, first=1, after=text_)
+                assert len(str(caught.value)) < 400
+
+        filled.ask(law)
+
+    def test_an_order_of_no_known_type(self, filled):
+        """PostgreSQL needs it for cursors, as for keys; what is refused is refused before anything is sent."""
+        unknown, known = func.abs(Child.id), func.abs(Child.id, type_=Integer)
+
+        async def law(loaders, session):
+            for pages in ("lateral", "row_number"):
+                typed = loaders.get(Related(Parent.children, order_by=known, pages=pages))
+                cursor = (await typed.page(1, first=2)).end_cursor
+                rest = (await typed.page(1, first=50, after=cursor)).items
+                assert rest == (await typed.load(1))[2:]
+            untyped = loaders.get(Related(Parent.children, order_by=unknown, pages="lateral"))
+            page = await untyped.page(1, first=2)
+            by_key = loaders.get(Query(select(Parent), key=func.abs(Parent.id)))
+            filled.statements.clear()
+            if filled.kind not in ("asyncpg", "psycopg"):
+                assert (await untyped.page(1, first=50, after=page.end_cursor)).items == rest
+                assert (await by_key.load(1)).id == 1
+                return
+            for asked in (untyped.page(1, first=1, after=page.end_cursor), by_key.load(1)):
+                with pytest.raises(OptionError, match=r"abs.* has no type that SQLAlchemy knows, .*func.abs"):
+                    await asked
+            assert filled.statements == []
 
         filled.ask(law)
 

@@ -333,6 +333,31 @@ class TestExclusive:
 
         filled.ask(law)
 
+    def test_who_began_inside_may_load_when_it_is_over(self, filled):
+        """A task knows what it was begun in, and that it is over; so does who leaves in another context."""
+
+        async def law(loaders, session):
+            over = asyncio.Event()
+
+            async def later():
+                await over.wait()
+                return await loaders.get(ByKey(Tag)).load(1)
+
+            async with exclusive(session):
+                task = asyncio.create_task(later())
+                await asyncio.sleep(0)
+            over.set()
+            assert (await task).id == 1
+            mine = exclusive(session)
+            await asyncio.create_task(mine.__aenter__())
+            await mine.__aexit__(None, None, None)
+            async with exclusive(session), exclusive(AsyncSession()):
+                with pytest.raises(DloaderError, match="would wait for itself"):
+                    loaders.get(ByKey(Tag)).load(2)
+            assert await loaders.get(ByKey(Tag)).load(2)
+
+        filled.ask(law)
+
     def test_a_session_that_is_none(self):
         """The message says what it takes."""
         with pytest.raises(OptionError, match=r"exclusive\(\) takes an AsyncSession, not 3"):

@@ -166,6 +166,10 @@ def _listed(rows: Any, into: Any) -> Any:
             f"resolve() takes rows, and {kind.__name__} gives them one at a time, asynchronously: make a list of them, "
             "[row async for row in rows]"
         )
+    if hasattr(kind, "column_descriptions"):
+        raise OptionError(
+            f"resolve() takes rows, and {kind.__name__} is a statement: execute it, and give the result"
+        )
     if not issubclass(kind, Iterator):
         return rows
     if is_node_class(split_annotated(into)[0]):

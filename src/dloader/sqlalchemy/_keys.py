@@ -22,8 +22,11 @@ from sqlalchemy import (
     or_,
     tuple_,
 )
+from sqlalchemy.types import NullType
 
-__all__ = ("ForKeys", "Keys", "arrays_of", "for_keys", "parts_of", "unnested")
+from dloader import OptionError
+
+__all__ = ("ForKeys", "Keys", "array_type", "arrays_of", "for_keys", "parts_of", "unnested")
 
 Keys: TypeAlias = Sequence[Any]
 ForKeys: TypeAlias = Callable[[Keys], Iterator[tuple[Any, dict[str, Any]]]]
@@ -55,10 +58,24 @@ def for_keys(statement: Any, links: Sequence[Any], dialect: str) -> ForKeys:
 
 def unnested(links: Sequence[Any]) -> Any:
     """PostgreSQL: keys as a table, from an array for each of their columns."""
-    arrays = [bindparam(f"dloader_keys_{i}", type_=ARRAY(link.type)) for i, link in enumerate(links)]
+    arrays = [bindparam(f"dloader_keys_{i}", type_=array_type(link)) for i, link in enumerate(links)]
     unnest: Any = func.unnest(*arrays)
     columns = [column(f"k{i}", link.type) for i, link in enumerate(links)]
     return unnest.table_valued(*columns).render_derived(name="dloader_keys")
+
+
+def array_type(expression: Any) -> Any:
+    """The type of an array of what an expression is.
+
+    Raises:
+        OptionError: Nobody knows it, as of many functions.
+    """
+    if isinstance(expression.type, NullType):
+        raise OptionError(
+            f"{expression} has no type that SQLAlchemy knows, which PostgreSQL needs for keys and cursors: "
+            f"say it by type_coerce(..., Integer), or func.{getattr(expression, 'name', 'abs')}(..., type_=Integer)"
+        )
+    return ARRAY(expression.type)
 
 
 def arrays_of(keys: Iterable[tuple[Any, ...]], links: Sequence[Any]) -> dict[str, Any]:
@@ -82,7 +99,7 @@ def parts_of(keys: Keys, size: int) -> Iterator[Keys]:
 
 
 def _by_array(statement: Any, links: Sequence[Any]) -> ForKeys:
-    array: Any = bindparam("dloader_keys", type_=ARRAY(links[0].type))
+    array: Any = bindparam("dloader_keys", type_=array_type(links[0]))
     restricted = statement.where(links[0] == any_(array))
     kind = links[0].type
     return lambda keys: (

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from sqlalchemy import ARRAY, Integer, and_, bindparam, column, func, or_, select, true, union_all
+from sqlalchemy import Integer, and_, bindparam, column, func, or_, select, true, union_all
 
-from dloader.sqlalchemy._keys import ForKeys, arrays_of, for_keys, parts_of
+from dloader.sqlalchemy._keys import ForKeys, array_type, arrays_of, for_keys, parts_of
 from dloader.sqlalchemy._orders import Order
 
 __all__ = ("Part", "PartSelect", "has_fitting_index", "part_select")
@@ -47,9 +47,14 @@ class Part(NamedTuple):
         return len(self.columns) - len(self.order.terms)
 
     @property
+    def bounds(self) -> list[Any]:
+        """What the values where rows begin and end are compared with."""
+        return [each.expression for each in self.order.terms] * (self.has_start + self.has_end)
+
+    @property
     def bound_types(self) -> list[Any]:
-        """The types of the values where rows begin and end."""
-        return [each.expression.type for each in self.order.terms] * (self.has_start + self.has_end)
+        """The types of these values."""
+        return [each.type for each in self.bounds]
 
     def within(self, values: Sequence[Any], dialect: str) -> list[Any]:
         """The conditions that a row comes after the first of some values, and before the others."""
@@ -116,8 +121,8 @@ def _are_columns(index: Sequence[Any]) -> bool:
 
 def _by_lateral(part: Part) -> PartSelect:
     kinds = part.bound_types
-    arrays = [bindparam(f"dloader_keys_{i}", type_=ARRAY(link.type)) for i, link in enumerate(part.links)]
-    arrays += [bindparam(f"dloader_bound_{i}", type_=ARRAY(kind)) for i, kind in enumerate(kinds)]
+    arrays = [bindparam(f"dloader_keys_{i}", type_=array_type(link)) for i, link in enumerate(part.links)]
+    arrays += [bindparam(f"dloader_bound_{i}", type_=array_type(each)) for i, each in enumerate(part.bounds)]
     names = [column(f"k{i}", link.type) for i, link in enumerate(part.links)]
     names += [column(f"b{i}", kind) for i, kind in enumerate(kinds)]
     unnest: Any = func.unnest(*arrays)

@@ -44,8 +44,15 @@ def part_order(lookup: Lookup, label: str) -> Order:
 def cursors_of(lookup: Lookup, label: str) -> Cursors:
     """What writes and reads the cursors of a look-up."""
     order = part_order(lookup, label)
-    words = ",".join(f"{term.expression} {term.descends} {term.nulls_first}" for term in order.terms)
+    words = ",".join(f"{_words(term.expression)} {term.descends} {term.nulls_first}" for term in order.terms)
     return Cursors(label, f"{lookup.relation.origin}|{words}", [term.expression.type for term in order.terms])
+
+
+def _words(expression: Any) -> str:
+    """An expression with the values in it: the same in every process."""
+    compiled = expression.compile()
+    values = compiled.params
+    return f"{compiled} {values}" if values else str(compiled)
 
 
 class Parts:

@@ -184,7 +184,8 @@ def by_statement(statement: Any, key: Any, many: bool, label: str) -> Relation:
         named = {str(name): each for name, each in statement.selected_columns.items()}
     found = Found((), tuple(key if is_a(key, tuple) else (key,)), statement)
     identity = (Same(statement), *map(Same, keys))
-    name = f"{mappers[0].class_.__name__} by {', '.join(getattr(each, 'key', str(each)) for each in found.links)}"
+    names = [getattr(each, "key", None) or str(each) for each in found.links]
+    name = f"{mappers[0].class_.__name__} by {', '.join(names)}"
     return Relation(name, None, (), mappers[0], entity, many, found, identity, named=named)
 
 

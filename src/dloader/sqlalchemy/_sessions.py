@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, final
 from weakref import WeakKeyDictionary
@@ -25,8 +25,17 @@ __all__ = ("Options", "Reader", "SessionSource", "exclusive", "reading", "refuse
 
 _locks: WeakKeyDictionary[Session, asyncio.Lock] = WeakKeyDictionary()
 """Whoever asks, and in whichever registry: of one session all have the same lock."""
-_held: ContextVar[tuple[Session, ...]] = ContextVar("dloader.sqlalchemy.held", default=())
-"""The sessions that the code which runs here has for itself."""
+_held: ContextVar[tuple[_Hold, ...]] = ContextVar("dloader.sqlalchemy.held", default=())
+"""What the code which runs here has for itself; tasks that it begins inherit it, also for when it is over."""
+
+
+class _Hold:
+    """That a session is somebody's alone; of nothing when it is over."""
+
+    __slots__ = ("session",)
+
+    def __init__(self, session: Session) -> None:
+        self.session: Session | None = session
 
 
 class _Checked(type):
@@ -104,9 +113,9 @@ class exclusive:  # noqa: N801 - used as a function
         ...     return result.all()
     """
 
-    __slots__ = ("_session", "_token")
+    __slots__ = ("_hold", "_session")
 
-    _token: Token[tuple[Session, ...]]
+    _hold: _Hold
 
     def __init__(self, session: AsyncSession) -> None:
         if not isinstance(session, AsyncSession):
@@ -117,13 +126,14 @@ class exclusive:  # noqa: N801 - used as a function
         session = self._session.sync_session
         refuse_if_held(session)
         await lock_of(session).acquire()
-        self._token = _held.set((*_held.get(), session))
+        self._hold = _Hold(session)
+        _held.set((*(each for each in _held.get() if each.session is not None), self._hold))
         return self._session
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        _held.reset(self._token)
+        self._hold.session = None
         lock_of(self._session.sync_session).release()
 
 
@@ -141,7 +151,7 @@ def refuse_if_held(session: Session) -> None:
     Raises:
         DloaderError: It has.
     """
-    if session in _held.get():
+    if any(each.session is session for each in _held.get()):
         raise DloaderError(
             "the code inside `async with exclusive(session)` asks for the same session again, by a loader or by "
             "exclusive(): it would wait for itself; load before, or after"
