@@ -94,7 +94,7 @@ def ask_many(loader: DataLoader[K, V], keys: Iterable[K], errors_in_place: bool 
         keys: The keys, which may repeat.
         errors_in_place: Whether errors stand in the list, as with ``return_exceptions``.
     """
-    return cast("LoadMany[V]", getattr(loader, "_DataLoader__ask_many")(keys, errors_in_place))  # noqa: B009 - the door
+    return cast("LoadMany[V]", getattr(loader, "_dloader_ask_many")(keys, errors_in_place))  # noqa: B009 - the door
 
 
 def for_callers_alone(method: F) -> F:
@@ -216,7 +216,7 @@ def is_missing(found: object) -> bool:
 
 def show_cache(loader: DataLoader[Any, Any], cache: Cache) -> None:
     """Let ``cache_map``, ``statistics`` and the repr of a loader tell of a cache that the engine keeps for it."""
-    setattr(loader, "_DataLoader__cache", cache)  # noqa: B010
+    setattr(loader, "_dloader_cache", cache)  # noqa: B010
 
 
 def note_hit(loader: DataLoader[Any, Any], key: object) -> None:
@@ -232,7 +232,7 @@ def note_join(loader: DataLoader[Any, Any], cache_key: Hashable, key: object) ->
     Raises:
         RecursiveLoadError: The batch that loads the key waits for the code that asks.
     """
-    pending: Pending[Any, Any] = getattr(loader, "_DataLoader__pending")  # noqa: B009 - a call less in each load
+    pending: Pending[Any, Any] = getattr(loader, "_dloader_pending")  # noqa: B009 - a call less in each load
     if current_place.get() is None:
         pending.merged += 1
     elif (batch := pending.find(cache_key)) is not None:
@@ -350,7 +350,7 @@ def close_to_others(loader: DataLoader[Any, Any]) -> None:
     Raises:
         WrongLoopError: There is open work on an event loop that does not run here. The loader stays open.
     """
-    getattr(loader, "_DataLoader__close")(draining=True)  # noqa: B009
+    getattr(loader, "_dloader_close")(draining=True)  # noqa: B009
 
 
 async def drain_together(loaders: Iterable[DataLoader[Any, Any]]) -> None:
@@ -411,12 +411,12 @@ def _for_each(
 
 
 def _close(loader: DataLoader[Any, Any]) -> None:
-    getattr(loader, "_DataLoader__close")()  # noqa: B009
+    getattr(loader, "_dloader_close")()  # noqa: B009
 
 
 def _lifecycle(loader: DataLoader[Any, Any]) -> Lifecycle:
-    return cast(Lifecycle, getattr(loader, "_DataLoader__lifecycle"))  # noqa: B009
+    return cast(Lifecycle, getattr(loader, "_dloader_lifecycle"))  # noqa: B009
 
 
 def _pending(loader: DataLoader[K, V]) -> Pending[K, V]:
-    return cast("Pending[K, V]", getattr(loader, "_DataLoader__pending"))  # noqa: B009
+    return cast("Pending[K, V]", getattr(loader, "_dloader_pending"))  # noqa: B009

@@ -12,7 +12,7 @@ from dloader import DataLoader
 
 def check_every_load(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let each load go the way that checks everything: `load` may do no more than write the common case out."""
-    monkeypatch.setattr(DataLoader, "_DataLoader__update_fast_loop", lambda loader: None)
+    monkeypatch.setattr(DataLoader, "_dloader_update_fast_loop", lambda loader: None)
 
 
 @pytest.fixture(params=[*KINDS, "checked"])

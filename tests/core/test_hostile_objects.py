@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from loops import KINDS, LoopRunner, Recorder, turns
 
-from dloader import BatchAbortedError, BatchResultError, DataLoader, Instrument, KeyTypeError, manual
+from dloader import BatchAbortedError, BatchResultError, DataLoader, Instrument, KeyTypeError
+from dloader.compat import aiodataloader as compat
 
 
 class Answering(Exception):
@@ -389,34 +390,76 @@ class TestLoops:
             loop.close()
 
 
+WORDS = [
+    "answer",
+    "answered",
+    "ask_many",
+    "cache",
+    "cache_key_of",
+    "check",
+    "close",
+    "enter",
+    "fail_whole",
+    "fast_loop",
+    "forget",
+    "futures",
+    "hashable_cache_key",
+    "here",
+    "keeps",
+    "known",
+    "lifecycle",
+    "load_checked",
+    "loop_outside",
+    "most_keys",
+    "pending",
+    "plain",
+    "shown",
+    "update_fast_loop",
+    "batches",
+    "fetch",
+    "hooks",
+    "keys",
+    "limit",
+    "loop",
+    "map",
+    "open",
+    "queue",
+    "running",
+    "session",
+    "state",
+]
+"""Words that loaders use inside, and others that come to mind."""
+
+
+def subclass_of(base, written):
+    """A class with helpers of all these names, as they are written in its body: two underscores hold its name."""
+    names = [written.format(word) for word in WORDS]
+    code = "class DataLoader(base):\n    def __init__(self):\n        super().__init__(cache=True)\n"
+    code += "".join(f"        self.{name} = None\n" for name in names)
+    code += "".join(f"    def {name}(self, *args): raise AssertionError\n" for name in names)
+    code += "    async def batch_load_fn(self, keys): return [60 // key for key in keys]\n"
+    made: dict[str, Any] = {"base": base}
+    exec(code, made)
+    return made["DataLoader"]
+
+
 class TestSubclasses:
-    def test_helpers_of_any_name_are_the_subclass_s_own(self, run):
-        class Users(DataLoader):
-            def __init__(self):
-                super().__init__(dispatch=manual())
-                self._cache = self._pending = self._lifecycle = self._fast_loop = None
-
-            async def _fetch(self, ids):
-                return {id: f"row {id}" for id in ids}
-
-            def _enter(self, *args):
-                raise AssertionError
-
-            _close = _answered = _load_checked = _ask_many = _update_fast_loop = _enter
-
-            async def batch_load_fn(self, keys):
-                rows = await self._fetch(keys)
-                return [rows[key].upper() for key in keys]
+    @pytest.mark.parametrize("written", ["_{}", "__{}"])
+    @pytest.mark.parametrize("base", [DataLoader, compat.DataLoader])
+    def test_helpers_of_any_name_are_the_subclass_s_own(self, run, base, written):
+        """Also those of a class that is called as its base: two underscores would give both the same names."""
 
         async def law():
-            async with Users() as users:
-                one, many = users.load(1), users.load_many([1, 2])
-                users.dispatch()
-                assert await one == "ROW 1"
-                assert await many == ["ROW 1", "ROW 2"]
-                assert await users.load(1) == "ROW 1"
-                assert users.prime(3, "x").cache_map[3] == "x"
-                assert "cached=3" in repr(users)
+            async with subclass_of(base, written)() as users:
+                assert await asyncio.gather(users.load(1), users.load_many([1, 2])) == [60, [60, 30]]
+                assert await users.load(1) == 60
+                with pytest.raises(ZeroDivisionError):
+                    await users.load(0)
+                assert await users.prime(3, "x").load(3) == "x"
+                assert await users.clear(1).load(1) == 60
+                users.clear_all()
+                assert repr(users).startswith("<DataLoader")
+                assert users.statistics.batches == 3
 
         run(law)
 

@@ -317,7 +317,7 @@ OUTCOMES = st.sampled_from(
 
 def waited_for(loader):
     """The keys that a new caller would join. The only look at what is private: asking for a key would change it."""
-    pending = loader._DataLoader__pending
+    pending = loader._dloader_pending
     found = ((key, pending.find(key)) for key in pending.cache_keys())
     return {
         key
@@ -610,5 +610,5 @@ class TestLoader:
 
     def test_it_does_the_same_where_every_load_is_checked(self, monkeypatch):
         """`load` writes the common case out; the other way does all that it does."""
-        monkeypatch.setattr(DataLoader, "_DataLoader__update_fast_loop", lambda loader: None)
+        monkeypatch.setattr(DataLoader, "_dloader_update_fast_loop", lambda loader: None)
         run_state_machine_as_test(type("Machine", (LoaderMachine,), {"kind": "asyncio"}), settings=settings())

@@ -632,7 +632,7 @@ class TestCosts:
         async def law():
             loader = DataLoader(Recorder(), instruments=[Instrument()])
             await loader.load(1)
-            pending = loader._DataLoader__pending
+            pending = loader._dloader_pending
             assert pending.hooks.records == {}
             hooks = pending.hooks
             assert [hooks.of_loads, hooks.of_batches, hooks.of_records] == [False] * 3

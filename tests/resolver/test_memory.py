@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import weakref
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Generic, Optional, TypeVar
 
@@ -24,6 +25,70 @@ class Base(BaseModel):
     id: int = 1
     below: list["Base"] = []
     base: Annotated[str, Load(source, by="id")] = ""
+
+
+class Numbered(BaseModel):
+    id: int
+    x: int = 0
+
+
+async def fail(keys):
+    raise ValueError(keys)
+
+
+async def fail_for_each(keys):
+    return [ValueError(key) for key in keys]
+
+
+async def fit_not(keys):
+    return [{"id": "none"} for _ in keys]
+
+
+def raises(self):
+    raise ValueError(self.id)
+
+
+def gives_no_number(self):
+    return "none"
+
+
+def stops(self):
+    return next(iter(()))
+
+
+def fails_to_load(self, loader=LoaderDepend(fail)):
+    return loader.load(self.id)
+
+
+async def fails_at_once(self):
+    raise ValueError(self.id)
+
+
+async def fails_later(self):
+    await turns(1)
+    raise ValueError(self.id)
+
+
+async def fails_while_others_run(self):
+    if self.id < 2:
+        await turns(3)
+    raise ValueError(self.id)
+
+
+async def fails_to_load_many(self, loader=LoaderDepend(fail_for_each)):
+    return await loader.load_many([self.id, 7])
+
+
+FAILING = [
+    raises,
+    gives_no_number,
+    stops,
+    fails_to_load,
+    fails_at_once,
+    fails_later,
+    fails_while_others_run,
+    fails_to_load_many,
+]
 
 
 def simple():
@@ -269,6 +334,56 @@ class TestTrees:
                 await turns(8)
                 assert len(references) == 4
                 assert not [reference for reference in references if reference() is not None]
+
+        run(law)
+
+    @pytest.mark.parametrize("count", [1, 3])
+    @pytest.mark.parametrize("fill", ["resolve_x", "post_x", "post_default_handler"])
+    @pytest.mark.parametrize("way", FAILING, ids=lambda way: way.__name__)
+    def test_what_failed_is_freed_without_the_garbage_collector(self, run, way, fill, count):
+        """Resolver, loaders and tree, as soon as the error is let go of, which has their frames in its traceback."""
+        Node = type("Node", (Numbered,), {"__module__": __name__, fill: way})
+
+        async def failed():
+            resolver = Resolver()
+            nodes = [Node(id=id) for id in range(count)]
+            with suppress(Exception):
+                await resolver.resolve(nodes)
+            return [
+                weakref.ref(each) for each in (resolver, *resolver.loader_instance_cache.values(), *nodes)
+            ]
+
+        async def law():
+            await failed()  # what is made once for a class is there
+            with without_collector():
+                references = await failed()
+                await turns(8)
+                if run.eager and way in (fails_at_once, fails_while_others_run):
+                    gc.collect()  # asyncio's frames that make tasks refer to them, and these called what failed
+                assert not [reference for reference in references if reference() is not None]
+
+        run(law)
+
+    @pytest.mark.parametrize("load", [fail, fail_for_each, fit_not], ids=lambda load: load.__name__)
+    def test_so_is_what_failed_while_it_was_loaded(self, run, load):
+        """By a marker: the batch, one of its keys, or what was loaded does not fit."""
+
+        class Node(BaseModel):
+            id: int
+            other: Annotated[Numbered | None, Load(load, by="id")] = None
+
+        async def failed():
+            resolver = Resolver()
+            with suppress(Exception):
+                await resolver.resolve([Node(id=id) for id in range(3)])
+            return [weakref.ref(each) for each in (resolver, *resolver.loader_instance_cache.values())]
+
+        async def law():
+            await failed()
+            with without_collector():
+                references = await failed()
+                await turns(8)
+                assert [reference() for reference in references] == [None, None]
 
         run(law)
 

@@ -138,7 +138,8 @@ class DataLoader(Generic[K, V]):
         Raises:
             OptionError: An option has a wrong type or value, or there is no batch function, or two.
         """
-        # What is private here has two underscores: a subclass may call its own helpers and attributes what it likes.
+        # What is private here says whose it is: a subclass may call its own helpers and attributes what it likes. Two
+        # underscores would do for all but those that are called DataLoader, too.
         read = OptionReader(type(self), DataLoader, name, load_fn or batch_load_fn)
         self.name = name = read.name
         has_method = type(self).batch_load_fn is not DataLoader.batch_load_fn
@@ -146,30 +147,30 @@ class DataLoader(Generic[K, V]):
         if function is not None:
             self.load_fn = function
         # What is as it is for most loaders is neither asked for nor set: each would be a fortieth of all of this.
-        size = self.__most_keys(read, max_batch_size, batch)
+        size = self._dloader_most_keys(read, max_batch_size, batch)
         limit = self.max_concurrency if max_concurrency is None else max_concurrency
         if limit is not None:
             limit = limit if isinstance(limit, Limit) else read.size("max_concurrency", limit)
             self.max_concurrency = limit
-        keeps = self.__keeps(read, cache, cache_errors)
+        keeps = self._dloader_keeps(read, cache, cache_errors)
         if default is not ...:
             self.default = default
         key_fn: Callable[[K], Hashable] | None = read.key_function(cache_key_fn, get_cache_key, self)
         kept_in = None if cache_map is None else read.mapping(cache_map)
-        self.__cache: Cache = make_cache(name, kept_in, keeps)
+        self._dloader_cache: Cache = make_cache(name, kept_in, keeps)
         # Nothing that a loader owns refers to it, but weakly: with its cache it is freed when it is let go of.
         itself = weakly(self)
         hooks = Hooks(itself, [] if instruments == () else read.instruments(instruments))
-        queue = RunQueue(limit, Fetch(itself, self.__cache, hooks))
+        queue = RunQueue(limit, Fetch(itself, self._dloader_cache, hooks))
         policy, apart = read.policy(dispatch, self), read.partition(partition, self)
-        self.__pending: Pending[K, V] = pending_of(name, key_fn, apart, policy, size, queue, hooks)
+        self._dloader_pending: Pending[K, V] = pending_of(name, key_fn, apart, policy, size, queue, hooks)
         outside = None if loop is None else read.loop(loop)
-        self.__lifecycle = Lifecycle(name, self.__pending, self.__cache, outside)
-        self.__fast_loop: asyncio.AbstractEventLoop | None = None
+        self._dloader_lifecycle = Lifecycle(name, self._dloader_pending, self._dloader_cache, outside)
+        self._dloader_fast_loop: asyncio.AbstractEventLoop | None = None
         if watching.get():
             tell_watchers("loader_made", self)
 
-    def __most_keys(self, read: OptionReader, size: int | None, batch: bool | None) -> int | None:
+    def _dloader_most_keys(self, read: OptionReader, size: int | None, batch: bool | None) -> int | None:
         """How many keys a batch may have, as the options say that the loader or its class was given."""
         size = self.max_batch_size if size is None else size
         batch = self.batch if batch is None else batch
@@ -178,7 +179,7 @@ class DataLoader(Generic[K, V]):
             self.max_batch_size = size = size if read.flag("batch", batch) else 1
         return size
 
-    def __keeps(self, read: OptionReader, cache: bool | None, errors: bool | None) -> bool:
+    def _dloader_keeps(self, read: OptionReader, cache: bool | None, errors: bool | None) -> bool:
         """Whether values are kept, and errors too, as the options say."""
         keeps = self.cache if cache is None else cache
         if keeps is not True or cache is not None:
@@ -220,15 +221,15 @@ class DataLoader(Generic[K, V]):
             WrongLoopError: There is no event loop, or another one has open batches of this loader.
             RecursiveLoadError: A batch function asks for what waits for that very batch: it would never end.
         """
-        # The common case is written out here, of what `__load_checked` does: each call more would take a fifteenth of a
-        # load's time. `__fast_loop` says that nothing is to be checked and nobody to be told.
+        # The common case of `_dloader_load_checked` is written out here: each call more would take a fifteenth of a
+        # load's time. `_dloader_fast_loop` says that nothing is to be checked and nobody to be told.
         try:
             loop = get_running_loop()
         except RuntimeError:
-            return self.__load_checked(key, None)
-        if loop is not self.__fast_loop:
-            return self.__load_checked(key, loop)
-        cache, pending = self.__cache, self.__pending
+            return self._dloader_load_checked(key, None)
+        if loop is not self._dloader_fast_loop:
+            return self._dloader_load_checked(key, loop)
+        cache, pending = self._dloader_cache, self._dloader_pending
         known = cache.known
         try:
             if known and key in known:
@@ -236,9 +237,9 @@ class DataLoader(Generic[K, V]):
                 if type(future) is Future:
                     cache.hits += 1
                     return future
-                return self.__answered(key, key, cache.get(key))
+                return self._dloader_answered(key, key, cache.get(key))
             if key is None:
-                return self.__load_checked(key, loop)
+                return self._dloader_load_checked(key, loop)
             entries = pending.growing
             if (
                 not entries
@@ -263,32 +264,32 @@ class DataLoader(Generic[K, V]):
             batch.join(key, future)
         return future
 
-    def __load_checked(self, key: K, running: asyncio.AbstractEventLoop | None) -> Future[V]:
+    def _dloader_load_checked(self, key: K, running: asyncio.AbstractEventLoop | None) -> Future[V]:
         """Load where something has to be checked, or told to somebody; all of `load` could be this."""
-        self.__enter(running)
-        cache, pending = self.__cache, self.__pending
+        self._dloader_enter(running)
+        cache, pending = self._dloader_cache, self._dloader_pending
         cache_key = pending.keys.hashable_cache_key(key)  # one that cannot be hashed is not the map's fault
         found = cache.get(cache_key)
         if found is not MISSING:
-            return self.__answered(key, cache_key, found)
+            return self._dloader_answered(key, cache_key, found)
         is_new = pending.find(cache_key) is None
         future = pending.join_or_add(key, cache_key)
         if pending.hooks.of_loads:
             pending.hooks.load_requested(key, "batch" if is_new else "pending")
         return future
 
-    def __answered(self, key: K, cache_key: Hashable, found: Any) -> Future[V]:
+    def _dloader_answered(self, key: K, cache_key: Hashable, found: Any) -> Future[V]:
         """A future for a cached value, or for the exception that was cached or primed."""
-        future: Future[V] = self.__pending.new_future()
+        future: Future[V] = self._dloader_pending.new_future()
         if issubclass(type(found), Exception):
             future.set_exception(copied(found))
             mark_retrieved(future)
         else:
             future.set_result(found)
-            self.__cache.share(cache_key, future)
-        self.__cache.count_hits()
-        if self.__pending.hooks.of_loads:
-            self.__pending.hooks.load_requested(key, "cache")
+            self._dloader_cache.share(cache_key, future)
+        self._dloader_cache.count_hits()
+        if self._dloader_pending.hooks.of_loads:
+            self._dloader_pending.hooks.load_requested(key, "cache")
         return future
 
     @overload
@@ -318,34 +319,34 @@ class DataLoader(Generic[K, V]):
         Raises:
             KeyTypeError, LoaderClosedError, WrongLoopError, RecursiveLoadError: As `load` does.
         """
-        return self.__ask_many(keys, return_exceptions).future
+        return self._dloader_ask_many(keys, return_exceptions).future
 
-    def __ask_many(self, keys: Iterable[K], errors_in_place: bool = False) -> LoadMany[V]:
+    def _dloader_ask_many(self, keys: Iterable[K], errors_in_place: bool = False) -> LoadMany[V]:
         """What `load_many` does, with more to see: engines wait for whole batches."""
         try:
             running = get_running_loop()
         except RuntimeError:
             running = None
-        self.__enter(running)
-        return ask_many(self.__pending, self.__cache, keys, errors_in_place)
+        self._dloader_enter(running)
+        return ask_many(self._dloader_pending, self._dloader_cache, keys, errors_in_place)
 
-    def __enter(self, running: asyncio.AbstractEventLoop | None) -> None:
+    def _dloader_enter(self, running: asyncio.AbstractEventLoop | None) -> None:
         """Check that a load may happen here, and bind the loader to the loop."""
-        if self.__lifecycle.enter(running) or self.__pending.hooks.has_lost_one:
-            self.__update_fast_loop()
+        if self._dloader_lifecycle.enter(running) or self._dloader_pending.hooks.has_lost_one:
+            self._dloader_update_fast_loop()
 
-    def __update_fast_loop(self) -> None:
+    def _dloader_update_fast_loop(self) -> None:
         """See whether loads on the loop that the loader is bound to need care, which costs time."""
-        pending = self.__pending
-        needs_care = self.closed or pending.hooks.of_loads or self.__cache.is_opaque
-        self.__fast_loop = pending.loop if pending.keys.are_cache_keys and not needs_care else None
+        pending = self._dloader_pending
+        needs_care = self.closed or pending.hooks.of_loads or self._dloader_cache.is_opaque
+        self._dloader_fast_loop = pending.loop if pending.keys.are_cache_keys and not needs_care else None
 
     # -- the cache -------------------------------------------------------------------------------------------
 
     @property
     def cache_map(self) -> MutableMapping[Any, V]:
         """The mapping that results are kept in: the one given, or the loader's own dict."""
-        return self.__cache.map
+        return self._dloader_cache.map
 
     def prime(self, key: K, value: V | Exception) -> Self:
         """Put a value into the cache, over what is there; it also beats a load that is under way.
@@ -361,10 +362,10 @@ class DataLoader(Generic[K, V]):
             OptionError: The value would have to be awaited.
         """
         refuse_to_await(f"prime() of loader {self.name!r}", key, value)
-        cache_key = self.__pending.keys.hashable_cache_key(key)
+        cache_key = self._dloader_pending.keys.hashable_cache_key(key)
         if self.cache:
-            self.__pending.outdate(cache_key, primed=True)
-            self.__cache.set(cache_key, value)
+            self._dloader_pending.outdate(cache_key, primed=True)
+            self._dloader_cache.set(cache_key, value)
             tell_watchers("keys_forgotten", self, (key,))
         return self
 
@@ -384,23 +385,23 @@ class DataLoader(Generic[K, V]):
         Returns:
             The loader itself, for chaining: ``loader.clear(key).prime(key, value)``.
         """
-        cache_key = self.__pending.keys.hashable_cache_key(key)
-        self.__pending.outdate(cache_key, primed=False)
-        self.__cache.drop(cache_key)
+        cache_key = self._dloader_pending.keys.hashable_cache_key(key)
+        self._dloader_pending.outdate(cache_key, primed=False)
+        self._dloader_cache.drop(cache_key)
         tell_watchers("keys_forgotten", self, (key,))
         return self
 
     def clear_many(self, keys: Iterable[K]) -> Self:
         """Forget some keys; see `clear`."""
-        for key in self.__pending.keys.listed("clear_many", keys):
+        for key in self._dloader_pending.keys.listed("clear_many", keys):
             self.clear(key)
         return self
 
     def clear_all(self) -> Self:
         """Forget everything; see `clear`."""
-        for cache_key in self.__pending.cache_keys():
-            self.__pending.outdate(cache_key, primed=False)
-        self.__cache.clear()
+        for cache_key in self._dloader_pending.cache_keys():
+            self._dloader_pending.outdate(cache_key, primed=False)
+        self._dloader_cache.clear()
         tell_watchers("keys_forgotten", self, None)
         return self
 
@@ -408,19 +409,19 @@ class DataLoader(Generic[K, V]):
 
     def dispatch(self) -> None:
         """Close what is open, one batch for each partition, and start it now; what ``manual()`` waits for."""
-        for batch in self.__pending.open_batches:
+        for batch in self._dloader_pending.open_batches:
             batch.close_because("manual")
 
     def add_instrument(self, instrument: Instrument) -> None:
         """Let an instrument watch this loader from now on."""
         read = OptionReader(type(self), DataLoader, self.name, None)
-        self.__pending.hooks.add(read.instruments([instrument]))
-        self.__update_fast_loop()
+        self._dloader_pending.hooks.add(read.instruments([instrument]))
+        self._dloader_update_fast_loop()
 
     @property
     def closed(self) -> bool:
         """Whether the loader was shut down."""
-        return self.__lifecycle.closed
+        return self._dloader_lifecycle.closed
 
     @property
     def _query_meta(self) -> Mapping[str, Any]:
@@ -430,14 +431,14 @@ class DataLoader(Generic[K, V]):
     @property
     def is_idle(self) -> bool:
         """Whether nobody waits for a key and no batch runs."""
-        return self.__lifecycle.is_idle
+        return self._dloader_lifecycle.is_idle
 
     @property
     def statistics(self) -> Statistics:
         """Counts of batches, keys, cache hits, merged keys and errors so far."""
-        pending, fetch = self.__pending, self.__pending.queue.fetch
+        pending, fetch = self._dloader_pending, self._dloader_pending.queue.fetch
         merged = pending.merged + pending.keys.duplicates
-        return Statistics(fetch.batches, fetch.keys, self.__cache.hits, merged, fetch.errors)
+        return Statistics(fetch.batches, fetch.keys, self._dloader_cache.hits, merged, fetch.errors)
 
     async def shutdown(self) -> ExceptionGroup[Exception] | None:
         """End all work: pending callers are cancelled, running batches cancelled and awaited.
@@ -447,8 +448,8 @@ class DataLoader(Generic[K, V]):
         Returns:
             The exceptions that the cancelled batch functions raised, or ``None``.
         """
-        self.__close()
-        return await self.__lifecycle.shut_down()
+        self._dloader_close()
+        return await self._dloader_lifecycle.shut_down()
 
     async def aclose(self, *, drain: bool = False) -> None:
         """End the loader: with ``drain`` after what is open has been loaded, else by cancelling it.
@@ -456,14 +457,14 @@ class DataLoader(Generic[K, V]):
         While it drains, batch functions may load from it still, as what is open may need that.
         """
         if drain:
-            self.__close(draining=True)
-            await finish([self.__lifecycle])
-        self.__close()
-        report(await self.__lifecycle.shut_down())
+            self._dloader_close(draining=True)
+            await finish([self._dloader_lifecycle])
+        self._dloader_close()
+        report(await self._dloader_lifecycle.shut_down())
 
-    def __close(self, *, draining: bool = False) -> None:
-        self.__lifecycle.close(draining=draining)
-        self.__update_fast_loop()
+    def _dloader_close(self, *, draining: bool = False) -> None:
+        self._dloader_lifecycle.close(draining=draining)
+        self._dloader_update_fast_loop()
 
     if TYPE_CHECKING:
         ...  # checkers would take it for any attribute
@@ -472,7 +473,7 @@ class DataLoader(Generic[K, V]):
         def __getattr__(self, name: str) -> Any:
             """Say why there is nothing where a loader keeps what it is."""
             kind = type(self).__name__
-            if name.startswith("_DataLoader__") or name in {"load_fn", "name"}:
+            if name.startswith("_dloader_") or name in {"load_fn", "name"}:
                 raise OptionError(f"{kind}.__init__ must call super().__init__(): the loader was never made")
             raise AttributeError(f"{kind!r} object has no attribute {name!r}", name=name, obj=self)
 
@@ -497,10 +498,12 @@ class DataLoader(Generic[K, V]):
         await self.aclose()
 
     def __repr__(self) -> str:
-        if "_DataLoader__pending" not in vars(self):
+        if "_dloader_pending" not in vars(self):
             return f"<{type(self).__name__} that was never made>"
-        fetch, waiting = self.__pending.queue.fetch, self.__pending.size
-        counts = f"cached={self.__cache.size} waiting={waiting} batches={fetch.batches} keys={fetch.keys}"
+        fetch, waiting = self._dloader_pending.queue.fetch, self._dloader_pending.size
+        counts = (
+            f"cached={self._dloader_cache.size} waiting={waiting} batches={fetch.batches} keys={fetch.keys}"
+        )
         kind = type(self).__name__
         name = "" if kind == self.name else f" {self.name!r}"
         return f"<{kind}{name} {counts}{' closed' if self.closed else ''}>"

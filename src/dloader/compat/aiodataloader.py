@@ -98,7 +98,7 @@ class DataLoader(dloader.DataLoader[K, V]):
         keep = self.cache if cache is None else cache
         cls = type(self)
         if (get_cache_key, cache_map) != (None, None) or type(keep) is not bool:
-            self._check(keep, get_cache_key, cache_map, batch_load_fn)
+            self._aio_check(keep, get_cache_key, cache_map, batch_load_fn)
         if getattr(self, "partition", None) is not None:
             raise OptionError(
                 f"loader {cls.__name__!r}: callers of one key share a future here, whichever partition they are "
@@ -119,19 +119,20 @@ class DataLoader(dloader.DataLoader[K, V]):
         )
         if batch_load_fn is not None:
             vars(self)["batch_load_fn"] = batch_load_fn
-        self.load_fn = not_keeping(self, self._answer)
+        self.load_fn = not_keeping(self, self._aio_answer)
         self.cache = keep
-        self._futures = make_cache(self.name, {} if cache_map is None else cache_map, keep)
-        self._shown = _Shown(self._futures)
-        show_cache(self, self._shown)
-        self._loop_outside = loop
-        self._cache_key_of = key_function or _as_it_is
-        found: Any = self._futures.map
+        # What is private here says whose it is: a subclass may call its own helpers and attributes what it likes.
+        self._aio_futures = make_cache(self.name, {} if cache_map is None else cache_map, keep)
+        self._aio_shown = _Shown(self._aio_futures)
+        show_cache(self, self._aio_shown)
+        self._aio_loop_outside = loop
+        self._aio_cache_key_of = key_function or _as_it_is
+        found: Any = self._aio_futures.map
         is_plain = self.cache and key_function is None and isinstance(found, dict)
-        self._plain: dict[Any, Future[V]] | None = found if is_plain else None
+        self._aio_plain: dict[Any, Future[V]] | None = found if is_plain else None
         """The futures by key, if that is all there is to it."""
 
-    def _check(
+    def _aio_check(
         self,
         cache: object,
         get_cache_key: Callable[[K], Hashable] | None,
@@ -164,9 +165,9 @@ class DataLoader(dloader.DataLoader[K, V]):
             OptionError: There is something at the key in ``cache_map`` that is no future.
         """
         # As nearly all loads go; `_load_checked` does the same, and more.
-        futures = self._plain
+        futures = self._aio_plain
         if futures is None or key is None:
-            return self._load_checked(key)
+            return self._aio_load_checked(key)
         try:
             future = futures.get(key)
             if future is None:
@@ -175,29 +176,29 @@ class DataLoader(dloader.DataLoader[K, V]):
             kind: type = type(future)
             is_here = kind is Future and future.get_loop() is get_running_loop() and not self.closed
         except (TypeError, RuntimeError):  # it is not hashable; there is no running loop
-            return self._load_checked(key)
+            return self._aio_load_checked(key)
         if is_here and not future.done():
             note_join(self, key, key)
             return future
         if is_here and not future.cancelled():
-            self._shown.hits += 1
+            self._aio_shown.hits += 1
             note_hit(self, key)
             return future
-        return self._load_checked(key)
+        return self._aio_load_checked(key)
 
-    def _load_checked(self, key: K) -> Future[V]:
+    def _aio_load_checked(self, key: K) -> Future[V]:
         """Load where there may be anything: keys of another kind, a mapping of the user's, another loop."""
         if key is None:
             raise KeyTypeError(
                 f"The loader.load() function must be called with a value, but got: None (loader {self.name!r})"
             )
-        cache_key = self._hashable_cache_key(key)
-        future = None if self.closed else self._known(cache_key)
+        cache_key = self._aio_hashable_cache_key(key)
+        future = None if self.closed else self._aio_known(cache_key)
         if future is None:
             future = super().load(key)
-            self._futures.set(cache_key, future)
+            self._aio_futures.set(cache_key, future)
         elif future.done():
-            self._shown.count_hits()
+            self._aio_shown.count_hits()
             note_hit(self, key)
         else:
             note_join(self, cache_key, key)
@@ -229,24 +230,26 @@ class DataLoader(dloader.DataLoader[K, V]):
             return cast(Future[list[V | Exception]], asyncio.gather(*futures, return_exceptions=True))
         return asyncio.gather(*futures)
 
-    async def _answer(self, keys: list[K]) -> Sequence[V | Exception]:
+    async def _aio_answer(self, keys: list[K]) -> Sequence[V | Exception]:
         """Call the batch function, and give exceptions out as they are: the core gives each caller a copy."""
         batch = running_batch()
         assert batch is not None  # noqa: S101 - the core calls this for one
         try:
             values = await call_batch_function(self, self.batch_load_fn, keys)
         except BaseException as error:
-            self._fail_whole(batch, error)  # here, futures would be in a frame that the error keeps: a cycle
+            self._aio_fail_whole(
+                batch, error
+            )  # here, futures would be in a frame that the error keeps: a cycle
             raise
         if any(issubclass(kind, Exception) for kind in kinds_of(values)):
             pairs = zip(values, waiters_of(batch).values(), strict=True)
             _fail((value, future) for value, futures in pairs for future in futures)
         return values
 
-    def _fail_whole(self, batch: Batch[K, V], error: BaseException) -> None:
+    def _aio_fail_whole(self, batch: Batch[K, V], error: BaseException) -> None:
         """Fail all who wait for a batch, whose futures are cached no longer."""
         waiters = waiters_of(batch)
-        self._forget(waiters)
+        self._aio_forget(waiters)
         if isinstance(error, Exception):
             _fail((error, future) for futures in waiters.values() for future in futures)
 
@@ -254,23 +257,23 @@ class DataLoader(dloader.DataLoader[K, V]):
 
     def prime(self, key: K, value: V | Exception) -> Self:
         """Cache a value, or an exception to raise, unless the key is cached or being loaded already."""
-        cache_key = self._hashable_cache_key(key)
-        if self._known(cache_key) is None:
-            self._futures.set(cache_key, _settled(self._here() or _no_loop(), value))
+        cache_key = self._aio_hashable_cache_key(key)
+        if self._aio_known(cache_key) is None:
+            self._aio_futures.set(cache_key, _settled(self._aio_here() or _no_loop(), value))
         return self
 
     def clear(self, key: K) -> Self:
         """Forget a key: later callers load afresh, those who wait get what is being loaded."""
-        self._futures.drop(self._hashable_cache_key(key))
+        self._aio_futures.drop(self._aio_hashable_cache_key(key))
         return super().clear(key)
 
     def clear_all(self) -> Self:
         """Forget everything; see `clear`."""
-        self._futures.clear()
+        self._aio_futures.clear()
         return super().clear_all()
 
-    def _hashable_cache_key(self, key: K) -> Hashable:
-        cache_key = self._cache_key_of(key)
+    def _aio_hashable_cache_key(self, key: K) -> Hashable:
+        cache_key = self._aio_cache_key_of(key)
         if self.cache:
             try:
                 hash(cache_key)
@@ -281,9 +284,9 @@ class DataLoader(dloader.DataLoader[K, V]):
                 ) from error
         return cache_key
 
-    def _known(self, cache_key: Hashable) -> Future[V] | None:
+    def _aio_known(self, cache_key: Hashable) -> Future[V] | None:
         """The future of a key, if it is cached and can be awaited here."""
-        cached = self._futures.get(cache_key)
+        cached = self._aio_futures.get(cache_key)
         if not asyncio.isfuture(cached):
             if cached is None or is_missing(cached):
                 return None
@@ -293,28 +296,28 @@ class DataLoader(dloader.DataLoader[K, V]):
             )
         if cached.cancelled():
             return None
-        future, loop = cast(Future[V], cached), self._here()
+        future, loop = cast(Future[V], cached), self._aio_here()
         if loop is None or future.get_loop() is loop:
             return future
         if not future.done():  # its loop is gone, or in use elsewhere: then a load is refused
             return None
         error = future.exception()
         again = _settled(loop, future.result() if error is None else error)
-        self._futures.set(cache_key, again)
+        self._aio_futures.set(cache_key, again)
         return again
 
-    def _here(self) -> asyncio.AbstractEventLoop | None:
+    def _aio_here(self) -> asyncio.AbstractEventLoop | None:
         try:
             return asyncio.get_running_loop()
         except RuntimeError:
-            return self._loop_outside
+            return self._aio_loop_outside
 
-    def _forget(self, waiters: _Waiters) -> None:
+    def _aio_forget(self, waiters: _Waiters) -> None:
         """Take the futures of a batch that failed as a whole out of the cache."""
         for cache_key, futures in waiters.items():
-            found = self._futures.get(cache_key)
+            found = self._aio_futures.get(cache_key)
             if any(found is future for future in futures):
-                self._futures.drop(cache_key)
+                self._aio_futures.drop(cache_key)
 
 
 class _Shown(Cache):

@@ -201,7 +201,10 @@ def _in_bulk(kind: Any, config: ConfigDict) -> Convert:
             suspects, failed = range(len(values)), error
         else:
             return converted
-        raise alone.failed_at(suspects, rows) or FailedAt(suspects[0], failed)
+        try:
+            raise alone.failed_at(suspects, rows) or FailedAt(suspects[0], failed)
+        finally:
+            del failed  # it refers to this frame
 
     return convert
 
@@ -389,7 +392,7 @@ def _into(cls: type, is_walked: bool) -> Callable[[Any], Any]:
         try:
             return in_bulk((None,), [value])[0]
         except FailedAt as caught:
-            failed = caught.error
-        raise failed
+            failed = caught
+        raise failed.take()
 
     return convert

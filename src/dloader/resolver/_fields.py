@@ -15,12 +15,23 @@ Writer: TypeAlias = Callable[[Sequence[Any], Sequence[Any]], None]
 """Puts values into a field of nodes."""
 
 
+TAKEN = BaseException()
+"""What is left of an error that was given away."""
+
+
 class FailedAt(Exception):  # noqa: N818 - never seen by users
     """Internal: what was done for the node at `index` raised `error`, which is what the caller gets."""
 
     def __init__(self, index: int, error: BaseException) -> None:
+        super().__init__()  # else its args keep the error
         self.index = index
         self.error = _let_out(error)
+
+    def take(self) -> BaseException:
+        """Give the error away, to be raised by who has caught this, whose frame it will refer to: no cycle is left."""
+        error, self.error = self.error, TAKEN
+        self.__traceback__ = self.__context__ = None
+        return error
 
 
 class Failed:

@@ -63,7 +63,7 @@ def nodes_of(rows: Any, into: Any, converters: dict[object, Any]) -> Any:
     if hint := _hint_of_number(rows, into):
         add_note_once(failed.error, hint)
     add_note_once(failed.error, f"while making {_name_of(into)} of rows")
-    raise failed.error
+    raise failed.take()
 
 
 def _hint_of_number(rows: Any, into: Any) -> str | None:

@@ -73,16 +73,25 @@ def start_all(
     values: list[Any],
     start: Callable[[Coroutine[Any, Any, Any]], Any],
 ) -> None:
-    """The same for an ``async def`` method: start a task for each node; `values` gets the tasks."""
+    """The same for an ``async def`` method: start a task for each node; `values` gets those that go on, or are done."""
     function, others = bound
     for index, node in enumerate(nodes):
         try:
             task = start(function(node, *others, **(NO_ARGUMENTS if per_node is None else per_node[index])))
-            values.append(task)
-            if task.done() and not task.cancelled() and task.exception() is not None:
-                task.result()
         except BaseException as error:
             raise FailedAt(index, error) from None
+        failed = _failure_at_once(task, index)
+        if failed is not None:
+            del task  # what was called refers to this frame, which called it
+            raise failed
+        values.append(task)
+
+
+def _failure_at_once(task: Any, index: int) -> FailedAt | None:
+    if not task.done() or task.cancelled():
+        return None
+    error: BaseException | None = task.exception()
+    return None if error is None else FailedAt(index, error)
 
 
 def start_each(

@@ -284,7 +284,7 @@ class Engine:
             failed = caught
         else:
             return
-        raise self._steps.with_place(failed.error, group, failed.index)
+        raise self._steps.with_place(failed.take(), group, failed.index)
 
     def _collect(self, group: NodeGroup) -> None:
         """Give the nodes' collectors what was sent from below; all that is below is done."""
@@ -296,7 +296,7 @@ class Engine:
                 failed = caught
             else:
                 continue
-            raise self._steps.with_path(failed.error, StepRun(group, step), failed.index)
+            raise self._steps.with_path(failed.take(), StepRun(group, step), failed.index)
 
     # -- steps -----------------------------------------------------------------------------------------------
 

@@ -149,7 +149,7 @@ class Steps:
                 watch.asked()
             self._write(run, [[] for _ in counts or ()])
             return ()
-        raise self.with_path(failed.error, StepRun(group, step), failed.index)
+        raise self.with_path(failed.take(), StepRun(group, step), failed.index)
 
     def _ask(self, run: StepRun, keys: list[Any]) -> Sequence[AnyLoader]:
         """Ask a step's loader for keys."""
@@ -199,7 +199,8 @@ class Steps:
         else:
             return values
         self.running[run] = ListOfValues(values, self._loop)  # so that what was started is stopped
-        raise self.with_path(failed.error, run, failed.index)
+        del values  # see `_advance`
+        raise self.with_path(failed.take(), run, failed.index)
 
     def _same_for_all(self, method: Method, loaders: Sequence[AnyLoader]) -> Mapping[str, Any]:
         """The arguments that are the same for all nodes."""
@@ -260,7 +261,8 @@ class Steps:
             elif not has_waited:
                 self._driver.waits(run)
             return
-        raise self.with_path(failed.error, run, run.index_of_value(failed.index))
+        del values  # the error will refer to this frame, and must not by way of its task refer to itself
+        raise self.with_path(failed.take(), run, run.index_of_value(failed.index))
 
     def _go_on(self, run: StepRun) -> None:
         self._advance(run, self.running[run], has_waited=True)
@@ -285,7 +287,7 @@ class Steps:
                 converted = self._copies.own(run, values, converted)
             write(nodes, converted)
             if run.indices_of_some is not None and (keyless := fill_keyless(run)):
-                raise self.with_path(keyless.error, StepRun(run.group, step), keyless.index)
+                raise self.with_path(keyless.take(), StepRun(run.group, step), keyless.index)
             values = converted
         if self.watch is not None:
             self.watch.written(run)
@@ -309,10 +311,10 @@ class Steps:
 
     def _explained(self, run: StepRun, values: Sequence[Any], failed: FailedAt) -> BaseException:
         """Why a value could not be converted, and where it was meant to go."""
-        self.with_path(failed.error, run, failed.index)
+        error = self.with_path(failed.take(), run, failed.index)
         if run.step.method is not None and (hint := hint_of(run.step.method.name, values[failed.index])):
-            add_note_once(failed.error, hint)
-        return failed.error
+            add_note_once(error, hint)
+        return error
 
     def with_path(self, error: BaseException, run: StepRun, index: int) -> BaseException:
         """Add to an error for which of a step's nodes it happened, and with which loader; return it."""

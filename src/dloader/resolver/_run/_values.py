@@ -7,10 +7,11 @@ made, if it is of nothing but the futures of loads: no future needs a callback t
 from __future__ import annotations
 
 import asyncio
+import sys
 from asyncio import Future
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from types import NoneType
+from types import NoneType, TracebackType
 from typing import Any, Protocol, TypeAlias, cast
 
 from dloader.lowlevel import (
@@ -164,10 +165,7 @@ class ListOfValues:
 
     def _first_failure(self) -> FailedAt | None:
         for index, value in enumerate(self._values):
-            try:
-                if asyncio.isfuture(value) and value.done():
-                    value.result()
-            except BaseException as error:
+            if asyncio.isfuture(value) and value.done() and (error := _error_of(value)) is not None:
                 return FailedAt(index, error)
         return None
 
@@ -190,10 +188,9 @@ class ManyValues:
             Countdown(told).wait_for_batches(self._many.batches)
             return None
         if self._rows is None:
-            try:
-                rows = future.result()
-            except BaseException as error:
-                raise FailedAt(self._many.first_failed_index(), error) from None
+            if (error := _error_of(future)) is not None:
+                raise FailedAt(self._many.first_failed_index(), error)
+            rows = future.result()
             if PLAIN.issuperset(map(type, rows)):
                 return rows
             self._rows = ListOfValues(rows, self._loop)
@@ -206,6 +203,15 @@ class ManyValues:
             future.exception()
         if self._rows is not None:
             yield from self._rows.abandon()
+
+
+def _error_of(future: Future[Any]) -> BaseException | None:
+    """What a future failed with, without the frames that have asked: they refer to the future, and it to the error."""
+    try:
+        future.result()
+    except BaseException as error:
+        return BaseException.with_traceback(error, cast(TracebackType, sys.exc_info()[2]).tb_next)
+    return None
 
 
 async def _result_of(value: Any) -> Any:
