@@ -1,18 +1,22 @@
 """One row given to several nodes: one model of it, in containers of their own."""
 
 import dataclasses
-from collections import UserList, deque
-from collections.abc import Sequence
+from collections import UserDict, UserList, deque
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from types import SimpleNamespace
-from typing import Annotated, Any
+from types import MappingProxyType, SimpleNamespace
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import pytest
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, RootModel, ValidationError, field_validator
 from resolving import Source, notes_of
 
 from dloader import DataLoader as Loader
 from dloader.resolver import Load, LoaderDepend, Resolver, SendTo, mapper
+
+
+class Numbered(NamedTuple):
+    id: int
 
 
 class Stack(Sequence):
@@ -402,6 +406,131 @@ class TestNoneIsWrittenTwice:
         assert [person.name for person in team.people] == [""]
         assert type(task.team.people) is (list if make is Stack else make)
         assert type(task.team.numbers) is make
+
+    @pytest.mark.parametrize(
+        ("kind", "hold"),
+        [
+            (lambda node: dict[str, node], lambda node: {"a": node}),
+            (lambda node: dict[str, list[node]], lambda node: {"a": [node]}),
+            (lambda node: list[dict[str, node]], lambda node: [{"a": node}]),
+            (lambda node: list[dict[str, node] | node], lambda node: [UserDict(a=node)]),
+            (lambda node: Mapping[str, node] | None, lambda node: MappingProxyType({"a": node})),
+            (lambda node: RootModel[dict[str, node]], lambda node: {"a": node}),
+            (lambda node: tuple[node, ...], lambda node: (node,)),
+            (lambda node: set[node], lambda node: {node}),
+        ],
+        ids=["dict", "dict of lists", "list of dicts", "user dict", "mapping", "root", "tuple", "set"],
+    )
+    def test_nodes_that_a_cache_holds_in_anything_are_not_filled(self, run, kind, hold):
+        """Not only in lists: a dict may be no row, but hold nodes."""
+
+        class Person(BaseModel):
+            id: int
+            name: Annotated[str, Load(Source(lambda key: f"name {key}"), by="id")] = ""
+
+            def __hash__(self) -> int:
+                return id(self)
+
+        held = Person(id=1)
+        annotation, source = kind(Person), Source(lambda key: hold(held))
+
+        class Task(BaseModel):
+            id: int = 1
+            found: Annotated[annotation | None, Load(source, by="id")] = None
+
+        async def law():
+            return await Resolver().resolve(Task())
+
+        assert "name 1" in run(law).model_dump_json()
+        assert held.name == ""
+
+    @pytest.mark.parametrize("row", [dict, UserDict, lambda **row: SimpleNamespace(**row)])
+    @pytest.mark.parametrize("name", ["friends", "someFriends", "by_name", "above"])
+    def test_nodes_that_a_row_holds_are_not_filled(self, run, row, name):
+        """Under the name or the alias of a field, however deep."""
+
+        class Person(BaseModel):
+            id: int
+            name: Annotated[str, Load(Source(lambda key: f"name {key}"), by="id")] = ""
+            friends: Annotated[list["Person"], Field(validation_alias="someFriends")] = []
+            by_name: dict[str, "Person"] = {}
+            above: "Person | None" = None
+
+        held = Person(id=3)
+        inner = {"by_name": {"x": held}, "above": held}.get(name, [held])
+        source = Source(lambda key: row(id=1, friends=[row(id=2, **{name: inner})]))
+
+        class Task(BaseModel):
+            id: int = 1
+            found: Annotated[Person | None, Load(source, by="id")] = None
+
+        async def law():
+            return await Resolver().resolve(Task())
+
+        (friend,) = run(law).found.friends
+        inside = friend.by_name.get("x") or friend.above or friend.friends[0]
+        assert (inside.name, held.name) == ("name 3", "")
+
+    def test_what_methods_fill_is_not_asked_of_objects(self, run):
+        """Whatever their attributes raise."""
+
+        class Label(BaseModel):
+            name: str = ""
+
+            def post_name(self) -> str:
+                return "made"
+
+        class Row:
+            id = 1
+            aliased: ClassVar[list[Label]] = [Label()]
+
+            @property
+            def others(self) -> Any:
+                raise RuntimeError("by its name it is not there")
+
+            @property
+            def labels(self) -> Any:
+                raise RuntimeError("a lazy load")
+
+        class Out(BaseModel):
+            id: int
+            labels: list[Label] = []
+            others: list[Label] = Field([], validation_alias="aliased")
+
+            def post_labels(self) -> list[Label]:
+                return []
+
+        class Task(BaseModel):
+            id: int = 1
+            out: Annotated[Out | None, Load(Source(lambda key: Row()), by="id")] = None
+
+        async def law():
+            return await Resolver().resolve(Task())
+
+        assert run(law).out.others == [Label(name="made")]
+        assert Row.aliased == [Label()]
+
+    @pytest.mark.parametrize("make", [SimpleNamespace, lambda id: Numbered(id), UserDict])
+    def test_nodes_made_of_objects_are_not_copied(self, run, make):
+        """They are new, as those of dicts."""
+
+        class Friend(BaseModel):
+            id: int
+            name: Annotated[str, Load(Source(str), by="id")] = ""
+
+            def __copy__(self) -> Any:
+                raise NotImplementedError
+
+        source = Source(lambda key: [make(id=key)])
+
+        class Root(BaseModel):
+            id: int = 1
+            found: Annotated[list[Friend], Load(source, by="id")] = []
+
+        async def law():
+            return await Resolver().resolve(Root())
+
+        assert run(law).found[0].name == "1"
 
     @pytest.mark.parametrize("many", [False, True])
     def test_nodes_made_of_rows_that_are_dicts_by_another_name_are_not_copied(self, run, many):

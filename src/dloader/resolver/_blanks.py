@@ -11,8 +11,10 @@ from pydantic.fields import FieldInfo
 
 from dloader.resolver._markers import NOTHING
 
-__all__ = ("drop_hidden", "fill_all_blanks", "fill_blanks", "lacking", "put_in_order")
+__all__ = ("drop_hidden", "fill_all_blanks", "fill_blanks", "has_default", "lacking", "put_in_order")
 
+PLAIN = frozenset({bool, bytes, float, int, str, type(None)})
+COPIED = frozenset({dict, list, set})
 Default: TypeAlias = Callable[[Any], Any]
 """From a node to a default for one of its fields."""
 
@@ -66,13 +68,22 @@ def fill_blanks(cls: type[Any], name: str, nodes: Iterable[Any], otherwise: Any 
         if otherwise is NOTHING:
             return blank
         default = _same(otherwise)
-    for node in blank:
-        object.__setattr__(node, name, default(node))
+    if issubclass(cls, BaseModel):
+        for node in blank:
+            node.__dict__[name] = default(node)
+    else:
+        for node in blank:
+            object.__setattr__(node, name, default(node))
     return ()
 
 
+def has_default(cls: type[Any], name: str) -> bool:
+    """Whether a field has a default, for nodes that lack it."""
+    return _default_of(cls, name) is not None
+
+
 def _same(value: Any) -> Default:
-    copies = isinstance(value, (dict, list, set))
+    copies = type(value) in COPIED
     return lambda _: value.copy() if copies else value
 
 
@@ -90,15 +101,23 @@ def _default_of(cls: type[Any], name: str) -> Default | None:
 def _default_by(info: FieldInfo) -> Default | None:
     if info.is_required():
         return None
+    factory: Any = info.default_factory
     if getattr(info, "default_factory_takes_validated_data", False):
-        factory: Any = info.default_factory
         return lambda node: factory(node.__dict__)
+    if factory is not None:
+        return lambda _: factory()
+    default: Any = info.default
+    if type(default) in PLAIN or (
+        type(default) in COPIED and not default
+    ):  # what Pydantic makes of it takes 1 us
+        return _same(default)
     return lambda _: info.get_default(call_default_factory=True)
 
 
-def drop_hidden(names: Iterable[str], nodes: Iterable[Any]) -> None:
+def drop_hidden(names: Iterable[str], nodes: Sequence[Any]) -> None:
     """Take the keys that only rows have from nodes, which have been loaded by them."""
+    tells_what_is_set = hasattr(nodes[0], "__pydantic_fields_set__")
     for name in names:
         for node in nodes:
-            if node.__dict__.pop(name, NOTHING) is not NOTHING:
-                getattr(node, "__pydantic_fields_set__", set[str]()).discard(name)
+            if node.__dict__.pop(name, NOTHING) is not NOTHING and tells_what_is_set:
+                node.__pydantic_fields_set__.discard(name)

@@ -7,7 +7,7 @@ import inspect
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set as AbstractSet
 from math import inf
 from typing import Annotated, Any, Literal, NewType, Self, TypeVar, Union, cast, get_args, get_origin
 
@@ -34,6 +34,7 @@ __all__ = (
     "inner_metadata",
     "is_importable",
     "is_node_class",
+    "may_hold_mappings",
     "names_in",
     "names_in_rows",
     "nesting",
@@ -345,6 +346,24 @@ def nesting(annotation: Any) -> float:
     if origin in (list, set, dict):
         return 1 + nesting(get_args(annotation)[-1])
     return inf
+
+
+def may_hold_mappings(annotation: Any, nested: int = 0) -> bool:
+    """Whether nodes may stand in dicts, in a value of a type of nodes: a dict is no row there, or not only."""
+    opened, _ = split_annotated(annotation)
+    origin: Any = get_origin(opened) or opened
+    if is_node_class(origin):
+        return issubclass(origin, RootModel)
+    if origin not in ITERABLES or nested > MOST_NESTED:  # an alias may lead to itself
+        return origin not in NO_MAPPINGS
+    return any(may_hold_mappings(part, nested + 1) for part in get_args(opened))
+
+
+ITERABLES = frozenset[Any](
+    {Union, types.UnionType, list, tuple, set, frozenset, Sequence, AbstractSet, Iterable, Collection}
+)
+NO_MAPPINGS = frozenset[Any]({None, type(None), ..., bool, bytes, float, int, str})
+MOST_NESTED = 8
 
 
 def is_importable(cls: type) -> bool:

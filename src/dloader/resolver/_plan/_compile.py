@@ -97,7 +97,7 @@ def _seen_early(fields: Mapping[str, FieldType], steps: Iterable[Step], methods:
     if (
         by_method
         or methods.final
-        or any(not fields.keys() >= set(step.key.names) for step in steps if step.key)
+        or any(not set(step.key.names) <= {*fields, *step.key.hidden} for step in steps if step.key)
     ):
         filled = {step.field.name for step in (*steps, *by_method)}
         yield from (name for name in fields if name in filled)

@@ -20,10 +20,11 @@ from typing import Any
 from dloader._params import declared_by, taken_problem
 from dloader.lowlevel import is_taken
 from dloader.resolver._markers import is_loader_source
-from dloader.resolver._plan._annotations import is_importable
+from dloader.resolver._plan._annotations import aliases_of, is_importable
 from dloader.resolver._plan._compile import compile_plan
 from dloader.resolver._plan._depths import LoadersByDepth, PhasedLoader, own_loaders
 from dloader.resolver._plan._plan import LoaderUse, NodeField, Plan, Step
+from dloader.resolver._plan._row_shape import row_shape_of
 
 __all__ = ("ModelGraph", "Subtree", "model_graph")
 
@@ -54,6 +55,12 @@ class Subtree:
     """The classes that only one way of fields leads to: their nodes below a group of this class arrive together."""
     known_subclasses: int
     """A class defined later may follow too: then this subtree is outdated."""
+
+    @cached_property
+    def is_nothing(self) -> bool:
+        """Whether nothing is done to nodes in this place, nor below: what is filled in others is left out here."""
+        plan = self.plan
+        return not (plan.steps or plan.posts or plan.final or self.sends or self.node_fields)
 
     @cached_property
     def problems(self) -> tuple[str, ...]:
@@ -183,8 +190,18 @@ class Subtree:
         }
 
     @cached_property
+    def names_of_nodes(self) -> Sequence[tuple[str, NodeField, bool]]:
+        """Names in rows of the fields that no step fills and that may hold nodes; and whether only mappings have it."""
+        cls, shape = self.plan.cls, row_shape_of(self.plan.cls)
+        return [
+            (name, field, field.name in shape.computed)
+            for field in self.plan.node_fields
+            for name in {field.name, *aliases_of(cls, field.name), *shape.other_names.get(field.name, ())}
+        ]
+
+    @cached_property
     def flat_steps(self) -> frozenset[Step]:
-        """The steps whose rows, where these are dicts, hold no nodes: no field of theirs may."""
+        """The steps whose rows hold no nodes: no field of theirs may."""
         graph = self.graph
         return frozenset(
             step

@@ -14,6 +14,7 @@ from dloader.resolver._plan._annotations import (
     admits_none,
     classes_in,
     is_node_class,
+    may_hold_mappings,
     names_in_rows,
     nesting,
     subclasses,
@@ -86,6 +87,8 @@ class NodeField:
     is_reusable: bool = False
     """Whether it holds nodes, or one list, set or dict of nodes, and nothing else."""
     admits_none: bool = False
+    may_hold_mappings: bool = False
+    """Whether dicts in it may hold nodes, and be no rows of them."""
     default: Any = field(default=None, hash=False, compare=False)
     """What all nodes share that were made without it, if it may hold nodes."""
 
@@ -107,6 +110,7 @@ def node_field(name: str, declared: FieldType) -> NodeField:
         unknown,
         bool(classes) and not unknown and nesting(declared.annotation) <= 1,
         admits_none(declared.annotation),
+        may_hold_mappings(declared.annotation),
         default if is_shared and default else None,
     )
 

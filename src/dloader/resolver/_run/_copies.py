@@ -9,24 +9,20 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from itertools import chain
 from typing import Any, TypeAlias, cast
 
 from pydantic import BaseModel
 
 from dloader.resolver._containers import is_container, items_of, with_items
 from dloader.resolver._plan._annotations import is_node_class
-from dloader.resolver._plan._plan import NodeField
 from dloader.resolver._plan._subtrees import Subtrees
 from dloader.resolver._run._ancestors import Ancestors
 from dloader.resolver._run._group import NodeGroup
+from dloader.resolver._run._nodes_in_rows import ROWS, holds_nodes
 from dloader.resolver._run._step_run import StepRun
 
 __all__ = ("Copies",)
 
-ROWS = frozenset({bool, bytes, dict, float, int, str, type(None)})
-"""Rows, and items of rows, that are no nodes."""
-MOST_NESTED = 64
 CONTAINERS = frozenset({dict, frozenset, list, set, tuple})
 Memo: TypeAlias = dict[int, tuple[Any, Any]]
 """By the id of a node: the node, so that the id stays true, and its copy."""
@@ -57,7 +53,7 @@ class Copies:
         """
         field = run.step.field
         may_be_nodes = field.classes or field.unknown
-        if may_be_nodes and not self._brings_nodes(raw, run):
+        if may_be_nodes and not holds_nodes(raw, run, self._subtrees.graph):
             return values
         is_shared = self.shares(run)
         if may_be_nodes:
@@ -83,31 +79,6 @@ class Copies:
 
     def _is_idle(self, kind: type) -> bool:
         return self._subtrees[kind] is None
-
-    def _brings_nodes(self, rows: Sequence[Any], run: StepRun) -> bool:
-        """Whether there are nodes among rows, or in fields of rows that may hold some."""
-        is_flat = run.step in run.group.subtree.flat_steps
-        if is_flat and _kinds_of(rows) <= ROWS:
-            return False
-        graph = self._subtrees.graph
-        seen: set[type] = set()
-        todo: list[tuple[list[Any], NodeField]] = [(list(rows), run.step.field)]
-        while todo:
-            found, field = todo.pop()
-            items = _items_of_lists(found)
-            kinds = _kinds_of(items)
-            if not kinds <= ROWS:
-                return True
-            if is_flat or dict not in kinds:
-                continue
-            if field.unknown:
-                return True
-            dicts = [cast(dict[str, Any], row) for row in items if isinstance(row, dict)]
-            for cls in set(field.targets()) - seen:
-                seen.add(cls)
-                fields = graph.subtree(cls).plan.node_fields
-                todo.extend(([row.get(below.name) for row in dicts], below) for below in fields)
-        return False
 
     # -- copying ---------------------------------------------------------------------------------------------
 
@@ -156,26 +127,6 @@ class Copies:
         new = with_items(value, lambda item: self._of(item, memo, todo))
         is_changed = any(one is not other for one, other in zip(items_of(value), items_of(new), strict=True))
         return new if is_changed or type(new) is type(value) else value
-
-
-def _kinds_of(rows: Sequence[Any]) -> set[Any]:
-    """The classes of rows; that of a mapping which is a dict, as rows of `dloader.sqlalchemy` are, is ``dict``."""
-    kinds = set[Any](map(type, rows))
-    dicts = set(filter(_is_dict, kinds - ROWS))
-    return kinds if not dicts else kinds - dicts | {dict}
-
-
-def _is_dict(kind: Any) -> bool:
-    return issubclass(kind, dict) and not is_node_class(cast(Any, kind))
-
-
-def _items_of_lists(rows: list[Any]) -> list[Any]:
-    depth = 0
-    while depth < MOST_NESTED and list in set(map(type, rows)):
-        depth += 1
-        lists: list[list[Any]] = [row if type(row) is list else [row] for row in rows]
-        rows = list(chain.from_iterable(lists))
-    return rows
 
 
 def _names(node: Any) -> list[str]:

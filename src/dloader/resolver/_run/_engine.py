@@ -174,7 +174,10 @@ class Engine:
                 indices = indices_of[kind]
                 nodes = [items[index] for index in indices]
                 own_parents = [parent_indices[index] for index in indices]
-            if not self._shared.all_new(kind, nodes):
+            # Where nothing is done to nodes it is of no account whether one stands there twice.
+            if not (subtree.is_nothing and self._shared.is_first(kind)) and not self._shared.all_new(
+                kind, nodes
+            ):
                 arrival = Arrival(parent, field, nodes, own_parents, indices)
                 partly_known.append(arrival := self._shared.to_visit(arrival, subtree))
                 _, _, nodes, own_parents, indices = arrival

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from dloader.resolver._blanks import has_default
 from dloader.resolver._markers import NOTHING
 from dloader.resolver._plan._model_graph import Subtree
 from dloader.resolver._plan._plan import NodeField, Step
@@ -90,7 +91,11 @@ def _narrowed(subtree: Subtree, selection: Selection, ended: frozenset[str]) -> 
         posts=tuple(step for step in plan.posts if step.field.name in taken),
         final=None if is_nothing else plan.final,
         sends=() if is_nothing else tuple(send for send in plan.sends if not left.keys() & _names(send[0])),
-        left_out=left,
+        left_out={
+            name: otherwise
+            for name, otherwise in left.items()
+            if otherwise is not NOTHING or has_default(plan.cls, name)
+        },
     )
     return replace(subtree, plan=narrow, is_contextual=True)
 

@@ -64,6 +64,10 @@ class SharedNodes:
         """All groups, those that are done too."""
         return self._groups
 
+    def is_first(self, kind: type) -> bool:
+        """Whether no nodes of a class were seen before."""
+        return kind not in self._alone and kind not in self._visits
+
     def all_new(self, kind: type, nodes: Sequence[Any]) -> bool:
         """Whether no node of a class was seen before, here or elsewhere: by far the most common case."""
         visits = self._visits_of(kind) if kind in self._alone else self._visits.get(kind, NO_VISITS)
