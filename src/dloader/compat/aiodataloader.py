@@ -23,6 +23,7 @@ from typing import Any, Literal, Self, TypeAlias, cast, overload
 
 import dloader
 from dloader._text import shorten
+from dloader.compat._keys import Unlike
 from dloader.errors import KeyTypeError, OptionError
 from dloader.lowlevel import (
     Batch,
@@ -115,22 +116,26 @@ class DataLoader(dloader.DataLoader[K, V]):
             loop=loop,
             batch=batch,
             # Without a cache nothing is merged: for the batches no two loads have the same key.
-            cache_key_fn=key_function if keep else _unlike_all,
+            cache_key_fn=key_function if keep else Unlike,
         )
         if batch_load_fn is not None:
             vars(self)["batch_load_fn"] = batch_load_fn
         self.load_fn = not_keeping(self, self._aio_answer)
         self.cache = keep
         # What is private here says whose it is: a subclass may call its own helpers and attributes what it likes.
-        self._aio_futures = make_cache(self.name, {} if cache_map is None else cache_map, keep)
-        self._aio_shown = _Shown(self._aio_futures)
-        show_cache(self, self._aio_shown)
+        self._aio_keep_in(make_cache(self.name, {} if cache_map is None else cache_map, keep))
         self._aio_loop_outside = loop
         self._aio_cache_key_of = key_function or _as_it_is
         found: Any = self._aio_futures.map
         is_plain = self.cache and key_function is None and isinstance(found, dict)
         self._aio_plain: dict[Any, Future[V]] | None = found if is_plain else None
         """The futures by key, if that is all there is to it."""
+
+    def _aio_keep_in(self, futures: Cache) -> None:
+        """Keep futures there."""
+        self._aio_futures = futures
+        self._aio_shown = _Shown(futures)
+        show_cache(self, self._aio_shown)
 
     def _aio_check(
         self,
@@ -337,10 +342,6 @@ class _Shown(Cache):
 
 def _as_it_is(key: K) -> Hashable:
     return key
-
-
-def _unlike_all(_key: object) -> Hashable:
-    return object()
 
 
 def _fail(pairs: Iterable[tuple[object, Future[Any]]]) -> None:

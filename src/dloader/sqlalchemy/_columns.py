@@ -17,7 +17,19 @@ from dloader.sqlalchemy._expressions import columns_in
 from dloader.sqlalchemy._models import from_of, has_default, models_in
 from dloader.sqlalchemy._relations import AnyMapper, Relation
 
-__all__ = ("RowColumns", "all_columns", "columns_of", "fields_of", "missing_columns")
+__all__ = (
+    "IDENTITY",
+    "ModelColumn",
+    "RowColumns",
+    "all_columns",
+    "column_named",
+    "columns_of",
+    "fields_of",
+    "missing_columns",
+)
+
+IDENTITY = "polymorphic identity"
+"""The name of the column that tells the class of a row, for who asks for it; no attribute can be called that."""
 
 NO_COLUMNS = {AssociationProxyExtensionType.ASSOCIATION_PROXY, HybridExtensionType.HYBRID_METHOD}
 
@@ -79,17 +91,32 @@ def all_columns(relation: Relation) -> RowColumns:
     return RowColumns(names, tuple(getattr(relation.entity, name) for name in names))
 
 
-def columns_of(types: Iterable[type], relation: Relation) -> RowColumns:
-    """What response models need of a mapped class: the columns of their fields, and the keys of what fills others."""
+def column_named(name: str, relation: Relation) -> ModelColumn | None:
+    """The column of an attribute of a mapped class, or of a subclass of it; None if there is none."""
+    mapper = relation.mapper
+    if name == IDENTITY:
+        return ModelColumn(None, name, (), mapper.polymorphic_on)
+    found = _attribute([name], mapper)
+    return None if found is None else _column(None, relation.entity, mapper, *found)
+
+
+def columns_of(types: Iterable[type], relation: Relation, named: Iterable[ModelColumn] = ()) -> RowColumns:
+    """What response models need of a mapped class: the columns of their fields, and the keys of what fills others.
+
+    Args:
+        types: The models.
+        relation: What the rows are of.
+        named: Columns that are wanted beside these.
+    """
     if relation.named is not None:
         return all_columns(relation)
     mapper, entity = relation.mapper, relation.entity
     wanted: dict[str, Any] = {}
     owners: dict[AnyMapper, None] = {}
-    for model in models_in(types):
-        for _, name, subclasses, expression in _found(model, mapper, entity):
-            wanted.setdefault(name, expression)
-            owners |= dict.fromkeys(subclasses)
+    of_models = (column for model in models_in(types) for column in _found(model, mapper, entity))
+    for _, name, subclasses, expression in (*of_models, *named):
+        wanted.setdefault(name, expression)
+        owners |= dict.fromkeys(subclasses)
     names, expressions = tuple(wanted), list(wanted.values())
     if not owners:
         return RowColumns(names, tuple(expressions))
@@ -123,7 +150,7 @@ def missing_columns(model: type, mapper: AnyMapper, named: Collection[str] | Non
     for name in (*shape.columns, *shape.hidden):
         is_field = name in shape.columns
         may_lack = is_field and (name in shape.computed or from_of(model, name) or has_default(model, name))
-        has = _attribute(model, name, mapper) is not None if named is None else name in named
+        has = _attribute_of(model, name, mapper) is not None if named is None else name in named
         if not (may_lack or has):
             what = "is filled by no column" if is_field else "is needed as a key, and is no column"
             known = [key for each in mapper.self_and_descendants for key in _column_names(each)]
@@ -152,16 +179,27 @@ def _columns_in(model: type, mapper: AnyMapper, entity: Any) -> Iterator[ModelCo
             else:
                 yield ModelColumn(field, key, *_with_subclasses(marker.expression, mapper))
             continue
-        found = _attribute(model, name, mapper)
+        found = _attribute_of(model, name, mapper)
         if found is not None:
-            key, owner = found
-            column = getattr(entity, key) if owner is mapper else owner.column_attrs[key].columns[0]
-            yield ModelColumn(field, key, () if owner is mapper else (owner,), column)
+            yield _column(field, entity, mapper, *found)
 
 
-def _attribute(model: type, name: str, mapper: AnyMapper) -> tuple[str, AnyMapper] | None:
-    """The attribute that a field is read from, and whose it is: of the class, or of one of its subclasses."""
-    names = [name, *(aliases_of(model, name) if name in row_shape_of(model).columns else ())]
+def _column(field: str | None, entity: Any, mapper: AnyMapper, key: str, owner: AnyMapper) -> ModelColumn:
+    """The column of an attribute that the class has, or one of its subclasses."""
+    if owner is mapper:
+        return ModelColumn(field, key, (), getattr(entity, key))
+    return ModelColumn(field, key, (owner,), owner.column_attrs[key].columns[0])
+
+
+def _attribute_of(model: type, name: str, mapper: AnyMapper) -> tuple[str, AnyMapper] | None:
+    """The attribute that a field is read from, and whose it is."""
+    return _attribute(
+        [name, *(aliases_of(model, name) if name in row_shape_of(model).columns else ())], mapper
+    )
+
+
+def _attribute(names: Iterable[str], mapper: AnyMapper) -> tuple[str, AnyMapper] | None:
+    """The first of these attributes that there is, and whose it is: of the class, or of one of its subclasses."""
     for key in names:
         if _has(mapper, key):
             return key, mapper

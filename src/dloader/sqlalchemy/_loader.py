@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from dloader import DataLoader, MissingKeyError, OptionError, Requested
 from dloader._text import shorten
 from dloader.lowlevel import for_callers_alone
-from dloader.sqlalchemy._columns import RowColumns, columns_of
+from dloader.sqlalchemy._columns import RowColumns
 from dloader.sqlalchemy._criteria import everywhere
 from dloader.sqlalchemy._key_types import KeyCheck
 from dloader.sqlalchemy._lookup import Lookup
@@ -94,6 +94,7 @@ class RowLoader(LookupLoader):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self._requested = Requested()
+        self._names: set[str] = set()
         self._wants_all = False
         self._wanted: RowColumns | None = None
         self._parts: dict[str, Parts] = {}
@@ -138,20 +139,66 @@ class RowLoader(LookupLoader):
         Raises:
             OptionError: The arguments do not go together, a cursor is not one of this key, or there is no order.
         """
+        [asked] = self.page_keys([key], first, after, last, before, bool(total))
+        if isinstance(asked, OptionError):
+            raise asked
+        return self.load(asked)
+
+    def page_keys(
+        self,
+        keys: Iterable[Any],
+        first: int | None = None,
+        after: str | None = None,
+        last: int | None = None,
+        before: str | None = None,
+        has_total: bool = False,
+        has_cursors: bool = False,
+    ) -> list[PageKey | OptionError]:
+        """What an engine asks for to be given pages, with or without the cursors of all items; see `page`.
+
+        Returns:
+            For each key what is to be loaded, or the error of a cursor that is not one of this key.
+
+        Raises:
+            OptionError: The arguments do not go together, or there is no order.
+        """
         lookup = self._lookup
         label = f"{self.name}.page()"
         if not lookup.relation.many:
             raise OptionError(f"{label}: there is one row at most; load() it")
         cursors = cursors_of(lookup, self.name)
         shape = shape_of(label, first, last, lookup.limit, after, before)
-        start = None if after is None else cursors.read(key, after)
-        end = None if before is None else cursors.read(key, before)
-        return self.load(PageKey(key, shape, start, end, bool(total)))
+        asked: list[PageKey | OptionError] = []
+        for key in keys:
+            try:
+                start = None if after is None else cursors.read(key, after)
+                end = None if before is None else cursors.read(key, before)
+            except OptionError as error:
+                asked.append(error)
+            else:
+                asked.append(PageKey(key, shape, start, end, has_total, has_cursors))
+        return asked
+
+    def has_column(self, name: str) -> bool:
+        """Whether rows can have a column of this name."""
+        return self._statements.has(name)
+
+    def read_also(self, names: Iterable[str]) -> None:
+        """Read these columns too from now on, as an engine wants that has no models; what it asks for gets them.
+
+        Args:
+            names: Of attributes of the mapped class or of its subclasses; those that it has not are left out.
+        """
+        known = () if self._wanted is None else self._wanted.names
+        new = self._names.union(names).difference(known)
+        if new or self._wanted is None:
+            self._names |= new
+            self._want_anew()
 
     def _want_all(self) -> None:
         if not self._wants_all:
             self._wants_all = True
-            self._want(self._every_column())
+            self._want_anew()
 
     if TYPE_CHECKING:
         requested: Requested = Requested()
@@ -166,14 +213,22 @@ class RowLoader(LookupLoader):
         def requested(self, requested: Requested) -> None:
             self._requested = requested
             if not self._wants_all:
-                self._want(columns_of(requested.types, self._lookup.relation))
+                self._want_anew()
 
-    def _want(self, columns: RowColumns) -> None:
-        """Read these from now on; what was read with fewer is forgotten."""
+    def _want_anew(self) -> None:
+        """Read from now on what is wanted now; what was read with fewer columns is forgotten."""
         if self._wanted is not None:
             self._parts.clear()
             self.clear_all()
-        self._wanted = columns
+        self._wanted = self._columns_wanted()
+
+    def _columns_wanted(self) -> RowColumns:
+        """All of the class if anybody wants that, and what models and engines want."""
+        every = self._statements.every_column
+        if self._wants_all and not (self._requested.types or self._names):
+            return every
+        wanted = self._statements.columns(self._requested.types, sorted(self._names))
+        return wanted.and_others(every) if self._wants_all else wanted
 
     async def _read(self, reader: Any, keys: list[Any]) -> dict[Any, Any]:
         plain = [key for key in keys if type(key) is not PageKey]
@@ -226,14 +281,7 @@ class RowLoader(LookupLoader):
 
     @property
     def _columns(self) -> RowColumns:
-        return self._wanted or self._every_column()
-
-    def _every_column(self) -> RowColumns:
-        """All of the class, and what models want beside these."""
-        every = self._statements.every_column
-        if not self._requested.types:
-            return every
-        return columns_of(self._requested.types, self._lookup.relation).and_others(every)
+        return self._statements.every_column if self._wanted is None else self._wanted
 
 
 class RequiredLoader(RowLoader):

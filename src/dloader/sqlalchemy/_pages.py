@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from dloader import OptionError
 from dloader._text import shorten
 
-__all__ = ("Page", "PageKey", "Shape", "shape_of")
+__all__ = ("CursorPage", "Page", "PageKey", "Shape", "shape_of")
 
 T = TypeVar("T")
 
@@ -33,6 +33,12 @@ class Page(BaseModel, Generic[T]):
     """How many targets the parent has, all pages together; None if nobody asked."""
 
 
+class CursorPage(Page[T], Generic[T]):
+    """A page with the cursors of all its items."""
+
+    cursors: list[str]
+
+
 class Shape(NamedTuple):
     """What keys have in common that one statement can answer."""
 
@@ -45,7 +51,7 @@ class Shape(NamedTuple):
 class PageKey:
     """A key of a page; equal to those of the same parent and arguments, and never to a parent's own key."""
 
-    __slots__ = ("after", "before", "has_total", "key", "shape")
+    __slots__ = ("after", "before", "has_cursors", "has_total", "key", "shape")
 
     def __init__(
         self,
@@ -54,16 +60,18 @@ class PageKey:
         after: tuple[Any, ...] | None = None,
         before: tuple[Any, ...] | None = None,
         has_total: bool = False,
+        has_cursors: bool = False,
     ) -> None:
         self.key = key
         self.shape = shape
         self.after = after
         self.before = before
         self.has_total = has_total
+        self.has_cursors = has_cursors
 
     @property
     def _identity(self) -> tuple[Any, ...]:
-        return (self.key, self.shape, self.after, self.before, self.has_total)
+        return (self.key, self.shape, self.after, self.before, self.has_total, self.has_cursors)
 
     def __hash__(self) -> int:
         return hash(self._identity)

@@ -14,7 +14,7 @@ from dloader.sqlalchemy._expressions import columns_in
 from dloader.sqlalchemy._lookup import Lookup
 from dloader.sqlalchemy._orders import Order, order_of
 from dloader.sqlalchemy._page_selects import Part, PartSelect, has_fitting_index, part_select
-from dloader.sqlalchemy._pages import Page, PageKey, Shape
+from dloader.sqlalchemy._pages import CursorPage, Page, PageKey, Shape
 from dloader.sqlalchemy._rows import key_getter, named, row_maker
 
 __all__ = ("Parts", "bounds_of", "cursors_of", "page_of", "part_order", "rounds")
@@ -169,11 +169,15 @@ def page_of(
     has_more = len(rows) > count
     if has_more:
         rows = rows[1:] if key.shape.is_backward else rows[:count]
-    start, end = (cursors.write(key.key, rows[i][1]) if rows else None for i in (0, -1))
-    return Page[Any].model_construct(
-        items=[row for row, _ in rows],
-        has_more=has_more,
-        start_cursor=start,
-        end_cursor=end,
-        total=total,
-    )
+    places = [place for _, place in (rows if key.has_cursors else [*rows[:1], *rows[-1:]])]
+    written = [cursors.write(key.key, place) for place in places]
+    found: dict[str, Any] = {
+        "items": [row for row, _ in rows],
+        "has_more": has_more,
+        "start_cursor": written[0] if written else None,
+        "end_cursor": written[-1] if written else None,
+        "total": total,
+    }
+    if key.has_cursors:
+        return CursorPage[Any].model_construct(cursors=written, **found)
+    return Page[Any].model_construct(**found)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any, TypeVar, cast
 
 from dloader.sqlalchemy._aggregates import AggregateSelect
-from dloader.sqlalchemy._columns import RowColumns, all_columns
+from dloader.sqlalchemy._columns import ModelColumn, RowColumns, all_columns, column_named, columns_of
 from dloader.sqlalchemy._lookup import Lookup, RowSelect
 from dloader.sqlalchemy._parts import Parts
 
@@ -29,11 +29,27 @@ class Statements:
         self._lookup = lookup
         self._kept: dict[tuple[object, ...], tuple[RowColumns | None, object]] = {}
         """By the ids of expressions, and the columns themselves, so that the ids stay true."""
+        self._named: dict[str, ModelColumn | None] = {}
+        """By attribute: a hybrid makes a new expression each time that it is asked."""
 
     @cached_property
     def every_column(self) -> RowColumns:
         """All columns of the class that are not deferred."""
         return all_columns(self._lookup.relation)
+
+    def has(self, name: str) -> bool:
+        """Whether rows can have a column of this name."""
+        return self._column(name) is not None
+
+    def columns(self, types: Iterable[type], names: Iterable[str]) -> RowColumns:
+        """What models want, and what is wanted by name."""
+        named = [column for column in map(self._column, names) if column is not None]
+        return columns_of(types, self._lookup.relation, named)
+
+    def _column(self, name: str) -> ModelColumn | None:
+        if name not in self._named:
+            self._named[name] = column_named(name, self._lookup.relation)
+        return self._named[name]
 
     def rows(self, columns: RowColumns, kind: type[dict[str, Any]], dialect: str) -> RowSelect:
         """The select of all rows of some keys."""
