@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from databases import Database
 from sqlalchemy import (
+    ARRAY,
     BINARY,
+    JSON,
     BigInteger,
     Boolean,
     Date,
@@ -30,13 +32,16 @@ from sqlalchemy import (
     Time,
     TypeDecorator,
     Uuid,
+    column,
     func,
     select,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-from dloader import KeyTypeError
+from dloader import KeyTypeError, OptionError
 from dloader.sqlalchemy import ByKey, Count, Related
+from dloader.sqlalchemy._key_types import KeyCheck
 
 
 class Base(DeclarativeBase):
@@ -227,3 +232,10 @@ def test_in_lists_pages_and_numbers(filled, key):
         assert number == 1
 
     filled.ask(law)
+
+
+@pytest.mark.parametrize("kind", [JSON(), JSONB(), ARRAY(Integer)])
+def test_columns_that_are_no_keys(kind):
+    """Not every database compares them, nor Python."""
+    with pytest.raises(OptionError, match=r"x is of .*, and no key: look up by a plain column"):
+        KeyCheck([column("x", kind)])

@@ -194,6 +194,10 @@ class AnyOut(BaseModel):
     id: int
 
 
+class OwnerId(BaseModel):
+    id: int
+
+
 class OwnerOut(BaseModel):
     id: int
     animals: Annotated[
@@ -525,6 +529,10 @@ class TestMistakes:
             (Annotated[list[PersonOut], Related(Office.city)], "is no relationship"),
             (Annotated[PersonOut | None, ByKey(Member)], "at a field needs the name of its key: by='author_id'"),
             (Annotated[list[PersonOut], Query(select(Member).limit(1), key=Member.id, by="id")], "a LIMIT or OFFSET"),
+            (Annotated[list[str], Related(Office.members)], "gives rows, and the field holds no model of them"),
+            (Annotated[Any, Related(Office.members)], "gives rows, and the field holds no model of them"),
+            (Annotated[Page, Related(Office.members, limit=1)], "gives rows, and the field holds no model"),
+            (Annotated[dict | None, Related(Member.manager)], "gives rows, and the field holds no model"),
         ],
     )  # fmt: skip
     def test_markers_at_fields_that_they_do_not_fit(self, annotation, message):
@@ -536,6 +544,55 @@ class TestMistakes:
         assert "Wrong.found" in said
         with pytest.raises(AssertionError, match=message):
             raise AssertionError(said)
+
+    def test_markers_of_other_classes(self):
+        """Their key, or column, may have a name that this class has as well."""
+
+        class Wrong(BaseModel):
+            word: Annotated[str, From(Member.login)]
+            upper: Annotated[str, From(func.upper(Office.city))]
+            tags: Annotated[list[TagOut], Related(Member.tags)]
+            count: Annotated[int, Count(Office.members)]
+            members: Annotated[list[PersonOut], Related(Tag.members)]
+
+        class Outer(BaseModel):
+            tags: Annotated[list[Wrong], Related(Member.tags)]
+
+        marked = (
+            "Wrong.word: From(Member.login)",
+            "Wrong.upper: From(upper(office.city))",
+            "Wrong.tags: Related(Member.tags)",
+            "Wrong.count: Count(Office.members)",
+        )
+        with pytest.raises(PlanError) as caught:
+            select_for(Wrong, Tag)
+        for said in (self.problems(Outer, {"id": 1}), str(caught.value)):
+            for each in marked:
+                assert f"{each} is not of Tag, whose rows these are" in said
+            assert said.count("is not of Tag") == len(marked)
+
+    def test_markers_of_classes_above_and_below(self, filled):
+        """And of an alias of the class: these are no mistakes."""
+
+        class Fine(BaseModel):
+            lives: Annotated[int | None, From(Cat.lives + 1)]
+            kind: Annotated[str, From(Dog.kind)]
+            owner: Annotated[OwnerId | None, Related(Cat.owner)]
+
+        class Elder(BaseModel):
+            called: Annotated[str, From(zoo.OLDEST.name)]
+
+        class Home(BaseModel):
+            oldest: Annotated[list[Elder], Related(Office.oldest)]
+
+        async def law(loaders, session):
+            rows = await session.execute(select_for(Fine, Animal).order_by(Animal.id))
+            animals = await Resolver(registry=loaders).resolve(rows, into=list[Fine])
+            assert [(each.lives, each.kind) for each in animals[:2]] == [(10, "cat"), (None, "dog")]
+            home = await Resolver(registry=loaders).resolve({"id": 1}, into=Home)
+            assert sorted(each.called for each in home.oldest) == ["m0", "m1"]
+
+        filled.ask(law)
 
     def test_a_key_that_the_model_has_for_something_else(self):
         """It would load by a wrong value."""
@@ -556,7 +613,10 @@ class TestMistakes:
 
         with pytest.raises(PlanError) as caught:
             select_for(Wrong, Office)
-        assert len(caught.value.problems) == 3
+        assert len(caught.value.problems) == 4
+        assert "Wrong.manager: Related(Member.manager) is not of Office, whose rows these are" in str(
+            caught.value
+        )
         assert "Wrong.cit is filled by no column of Office (did you mean 'city'?)" in str(caught.value)
         assert "Wrong.boss_id is needed as a key, and is no column of Office" in str(caught.value)
         with pytest.raises(OptionError, match="select_for takes a response model and a mapped class, not 3"):

@@ -6,15 +6,16 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
+from sqlalchemy import select
 from sqlalchemy.ext.associationproxy import AssociationProxyExtensionType
 from sqlalchemy.ext.hybrid import HybridExtensionType
 from sqlalchemy.sql import coercions, roles, visitors
 
 from dloader._text import did_you_mean
-from dloader.resolver._plan._annotations import aliases_of
+from dloader.resolver._plan._annotations import aliases_of, field_types
 from dloader.resolver._plan._row_shape import row_shape_of
 from dloader.sqlalchemy._expressions import columns_in
-from dloader.sqlalchemy._models import from_of, has_default, models_in
+from dloader.sqlalchemy._models import From, OfRelation, from_of, has_default, models_in
 from dloader.sqlalchemy._relations import AnyMapper, Relation
 
 __all__ = (
@@ -139,7 +140,7 @@ def fields_of(model: type, mapper: AnyMapper, entity: Any) -> RowColumns:
 
 
 def missing_columns(model: type, mapper: AnyMapper, named: Collection[str] | None = None) -> Iterator[str]:
-    """What is wrong with a model for the rows of a mapped class: fields, and keys, that no column fills.
+    """What is wrong with a model for the rows of a mapped class: fields, and keys, that nothing of it fills.
 
     Args:
         model: The response model.
@@ -153,9 +154,41 @@ def missing_columns(model: type, mapper: AnyMapper, named: Collection[str] | Non
         has = _attribute_of(model, name, mapper) is not None if named is None else name in named
         if not (may_lack or has):
             what = "is filled by no column" if is_field else "is needed as a key, and is no column"
-            known = [key for each in mapper.self_and_descendants for key in _column_names(each)]
+            every = (key for each in mapper.self_and_descendants for key in _column_names(each))
+            known = [key for key in every if not key.startswith("_")]
             hint = did_you_mean(name, dict.fromkeys(known if named is None else named))
             yield f"{model.__qualname__}.{name} {what} of {mapper.class_.__name__} ({hint})"
+    if named is None:
+        yield from _misplaced(model, mapper)
+
+
+def _misplaced(model: type, mapper: AnyMapper) -> Iterator[str]:
+    """Markers of other classes: their keys, or columns, may have a name that this class has as well."""
+    shape = row_shape_of(model)
+    for name, declared in field_types(model).items():
+        for marker in declared.metadata:
+            is_filled = isinstance(marker, OfRelation) and name in shape.filled
+            parent = marker.parent if is_filled else None
+            is_own = parent is None or _are_of_one(mapper, parent)
+            if not is_own or (isinstance(marker, From) and not _is_read(marker, mapper)):
+                what = f"is not of {mapper.class_.__name__}, whose rows these are"
+                yield f"{model.__qualname__}.{name}: {marker!r} {what}"
+
+
+def _are_of_one(one: AnyMapper, other: AnyMapper) -> bool:
+    """Whether two classes are one above the other, or of one table."""
+    return one.isa(other) or other.isa(one) or one.local_table is other.local_table
+
+
+def _is_read(marker: From, mapper: AnyMapper) -> bool:
+    """Whether an expression is of nothing but the class: of another table, each row would meet each of theirs."""
+    if marker.owner is not None:
+        return _are_of_one(mapper, marker.owner)
+    owners, expression = _with_subclasses(marker.expression, mapper)
+    select_ = select(expression).select_from(mapper.class_)
+    for table, on in _joins(mapper, owners):
+        select_ = select_.outerjoin(table, on)
+    return len(select_.get_final_froms()) == 1
 
 
 def _found(model: type, mapper: AnyMapper, entity: Any) -> Sequence[ModelColumn]:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from sqlalchemy import Dialect, types
 
-from dloader import KeyTypeError
+from dloader import KeyTypeError, OptionError
 from dloader._text import shorten
 from dloader.sqlalchemy._is_a import is_a
 
@@ -56,11 +56,19 @@ class KeyCheck:
 
     Args:
         links: The columns, one for each part of a key.
+
+    Raises:
+        OptionError: One is of a type that databases do not look up by.
     """
 
     __slots__ = ("_kinds", "_links")
 
     def __init__(self, links: Sequence[Any]) -> None:
+        for link in links:
+            if is_a(link.type, types.JSON, types.ARRAY):
+                raise OptionError(
+                    f"{link} is of {link.type!r}, and no key: look up by a plain column or expression"
+                )
         self._links = links
         self._kinds: dict[str, list[Kind]] = {}
         """By the names of dialects."""

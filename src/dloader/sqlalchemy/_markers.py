@@ -14,7 +14,7 @@ from sqlalchemy.orm import QueryableAttribute
 from dloader import OptionError
 from dloader._sources import StandIn
 from dloader._text import shorten
-from dloader.resolver._markers import FillMarker, MarkedField
+from dloader.resolver._markers import MarkedField
 from dloader.resolver._plan._annotations import admits_none, classes_in
 from dloader.sqlalchemy._columns import missing_columns
 from dloader.sqlalchemy._expressions import as_condition, as_order, order_terms
@@ -27,10 +27,10 @@ from dloader.sqlalchemy._loader import (
     loader_class,
 )
 from dloader.sqlalchemy._lookup import Lookup, refuse_strangers
-from dloader.sqlalchemy._models import from_of, has_page, models_in
+from dloader.sqlalchemy._models import OfRelation, from_of, has_page, models_in
 from dloader.sqlalchemy._pages import Page
 from dloader.sqlalchemy._parts import part_order
-from dloader.sqlalchemy._relations import by_columns, by_statement
+from dloader.sqlalchemy._relations import AnyMapper, by_columns, by_statement
 from dloader.sqlalchemy._relationships import relation_of
 
 __all__ = ("ByKey", "LookupMarker", "Query", "Related")
@@ -38,7 +38,7 @@ __all__ = ("ByKey", "LookupMarker", "Query", "Related")
 L = TypeVar("L", bound=LookupLoader)
 
 
-class LookupMarker(StandIn[L], FillMarker):
+class LookupMarker(StandIn[L], OfRelation):
     """What all markers of look-ups have in common.
 
     The mapping is read when it is first needed: markers may be written before all mapped classes are.
@@ -57,6 +57,11 @@ class LookupMarker(StandIn[L], FillMarker):
     @abstractmethod
     def lookup(self) -> Lookup:
         """What is looked up."""
+
+    @property
+    def parent(self) -> AnyMapper | None:
+        """Whose rows have its key; None where anybody's may."""
+        return self.lookup.relation.parent
 
     @property
     def label(self) -> str:
@@ -122,7 +127,11 @@ class RowMarker(LookupMarker[RowLoader]):
             yield f"{self!r} gives a list, and the field holds one: declare it as list[...]"
         if not relation.many and is_list:
             yield f"{self!r} gives one row or none, and the field is a list of them"
-        for model in models_in(classes_in(field.annotation)[0]):
+        classes, is_open = classes_in(field.annotation)
+        models = models_in(classes)
+        if not (models or is_open or relation.named):
+            yield f"{self!r} gives rows, and the field holds no model of them: declare one with the columns wanted"
+        for model in models:
             yield from missing_columns(model, relation.mapper, relation.named)
 
 
@@ -270,9 +279,9 @@ class ByKey(RowMarker):
         refuse_strangers(repr(self), relation, where=given(self._where))
         return Lookup(relation, self._where, (), None, self._session, None)
 
-    def key(self, field: MarkedField, /) -> str | tuple[str, ...]:  # noqa: ARG002 - see the base
+    def key(self, field: MarkedField, /) -> str | tuple[str, ...]:
         """See `FillMarker.key`."""
-        return said_key(self, self._by)
+        return said_key(self, field, self._by)
 
     def loader(self, field: MarkedField, /) -> type[RowLoader]:
         """See `FillMarker.loader`."""
@@ -321,9 +330,9 @@ class Query(RowMarker):
         relation = by_statement(self._given, self._key, bool(self._many), "Query")
         return Lookup(relation, None, (), None, self._session, None)
 
-    def key(self, field: MarkedField, /) -> str | tuple[str, ...]:  # noqa: ARG002 - see the base
+    def key(self, field: MarkedField, /) -> str | tuple[str, ...]:
         """See `FillMarker.key`."""
-        return said_key(self, self._by)
+        return said_key(self, field, self._by)
 
     def empty(self, field: MarkedField, /) -> object:
         """See `FillMarker.empty`."""
@@ -344,8 +353,8 @@ def checked_names(marker: object, by: Any) -> str | tuple[str, ...] | None:
     return found
 
 
-def said_key(marker: object, by: str | tuple[str, ...] | None) -> str | tuple[str, ...]:
+def said_key(marker: object, field: MarkedField, by: str | tuple[str, ...] | None) -> str | tuple[str, ...]:
     """The key of a marker that no relationship tells it of."""
     if by is None:
-        raise OptionError(f"{marker!r} at a field needs the name of its key: by='author_id', say")
+        raise OptionError(f"{field}: {marker!r} at a field needs the name of its key: by='author_id', say")
     return by

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+from abc import abstractmethod
 from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel
+from sqlalchemy import inspect
 
-from dloader.resolver._markers import FieldMarker, MarkedField
+from dloader.resolver._markers import FieldMarker, FillMarker, MarkedField
 from dloader.resolver._plan._annotations import classes_in, field_types
 from dloader.sqlalchemy._expressions import as_value
 from dloader.sqlalchemy._pages import Page
+from dloader.sqlalchemy._relations import AnyMapper
 
-__all__ = ("From", "from_of", "has_default", "has_page", "models_in")
+__all__ = ("From", "OfRelation", "from_of", "has_default", "has_page", "models_in")
+
+
+class OfRelation(FillMarker):
+    """The base of markers that fill a field by a key which rows of a mapped class have."""
+
+    @property
+    @abstractmethod
+    def parent(self) -> AnyMapper | None:
+        """Whose rows; None where anybody's may."""
 
 
 class From(FieldMarker):
@@ -38,6 +50,11 @@ class From(FieldMarker):
         """Under which name rows have it: an attribute its own, an expression one that nothing else has."""
         key: str | None = getattr(self.expression, "key", None) if _is_attribute(self.expression) else None
         return f"From {id(self):x}" if key is None else key
+
+    @property
+    def owner(self) -> AnyMapper | None:
+        """The class of an attribute; None of an expression."""
+        return inspect(self.expression.class_).mapper if _is_attribute(self.expression) else None
 
     def row_names(self, field: MarkedField, /) -> tuple[str, ...]:  # noqa: ARG002 - see the base
         """See `FieldMarker.row_names`."""
