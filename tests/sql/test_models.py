@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -320,6 +321,28 @@ def test_expressions_hybrids_and_deferred_columns(filled):
     filled.ask(law)
 
 
+def test_fields_without_models_hold_whole_rows(filled):
+    """With all columns, also beside a model that wants fewer."""
+
+    class Out(BaseModel):
+        names: Annotated[list[PersonOut], Related(Office.members)]
+        dicts: Annotated[list[dict[str, Any]], Related(Office.members)]
+        every: Annotated[Any, Related(Office.members)]
+        page: Annotated[Page[dict[str, Any]], Related(Office.members, limit=1)]
+        bare: Annotated[Page, Related(Office.members, limit=1)]
+        mine: Annotated[Mapping[str, Any], ByKey(Office, by="id")]
+
+    async def law(loaders, session):
+        out = await Resolver(registry=loaders).resolve({"id": 1}, into=Out)
+        rows = await loaders.get(Related(Office.members)).load(1)
+        assert out.dicts == rows == out.every
+        assert out.page.items == rows[:1] == out.bare.items
+        assert out.mine == {"id": 1, "city": "Oslo", "path": "a", "headcount": len(rows)}
+        assert [person.id for person in out.names] == [row.id for row in rows]
+
+    filled.ask(law)
+
+
 def test_a_narrow_row_never_answers_for_a_wider_one(filled):
     """In one registry: by another model, by hand, and while the first is on its way."""
 
@@ -530,9 +553,8 @@ class TestMistakes:
             (Annotated[PersonOut | None, ByKey(Member)], "at a field needs the name of its key: by='author_id'"),
             (Annotated[list[PersonOut], Query(select(Member).limit(1), key=Member.id, by="id")], "a LIMIT or OFFSET"),
             (Annotated[list[str], Related(Office.members)], "gives rows, and the field holds no model of them"),
-            (Annotated[Any, Related(Office.members)], "gives rows, and the field holds no model of them"),
-            (Annotated[Page, Related(Office.members, limit=1)], "gives rows, and the field holds no model"),
-            (Annotated[dict | None, Related(Member.manager)], "gives rows, and the field holds no model"),
+            (Annotated[Page[int], Related(Office.members, limit=1)], "gives rows, and the field holds no model"),
+            (Annotated[str | None, Related(Member.manager)], "gives rows, and the field holds no model"),
         ],
     )  # fmt: skip
     def test_markers_at_fields_that_they_do_not_fit(self, annotation, message):

@@ -92,10 +92,13 @@ def _plain(key: Any) -> Any:
 class RowLoader(LookupLoader):
     """Loads rows: one for each key, or a list of them, or pages of it."""
 
+    _is_whole: ClassVar[bool] = False
+    """Whether its fields hold no models, which would say what they want."""
+
     def __init__(self, *args: Any, **options: Any) -> None:
         self._requested = Requested()
         self._names: set[str] = set()
-        self._wants_all = False
+        self._wants_all = self._is_whole
         self._wanted: RowColumns | None = None
         self._parts: dict[str, Parts] = {}
         super().__init__(*args, **options)

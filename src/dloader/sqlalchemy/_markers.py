@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from types import UnionType
 from typing import Any, TypeVar, Union, cast, get_args, get_origin
@@ -27,7 +27,7 @@ from dloader.sqlalchemy._loader import (
     loader_class,
 )
 from dloader.sqlalchemy._lookup import Lookup, refuse_strangers
-from dloader.sqlalchemy._models import OfRelation, from_of, has_page, models_in
+from dloader.sqlalchemy._models import OfRelation, from_of, has_page, models_in, takes_rows
 from dloader.sqlalchemy._pages import Page
 from dloader.sqlalchemy._parts import part_order
 from dloader.sqlalchemy._relations import AnyMapper, by_columns, by_statement
@@ -113,9 +113,17 @@ class RowMarker(LookupMarker[RowLoader]):
     def _class(self) -> type[RowLoader]:
         return self._class_of(RowLoader)
 
-    def loader(self, field: MarkedField, /) -> type[RowLoader]:  # noqa: ARG002 - see the base
+    def loader(self, field: MarkedField, /) -> type[RowLoader]:
         """See `FillMarker.loader`."""
-        return self._class
+        return self._class_for(field, RowLoader)
+
+    def _class_for(
+        self, field: MarkedField, base: type[RowLoader], *identity: object, **attributes: Any
+    ) -> type[Any]:
+        """The class of the loaders of a field: of whole rows where no model says which columns it wants."""
+        if _holds_models(field):
+            return self._class_of(base, *identity, **attributes)
+        return self._class_of(base, "whole", *identity, _is_whole=True, **attributes)
 
     def problems(self, field: MarkedField, /) -> Iterable[str]:
         """See `FieldMarker.problems`."""
@@ -127,12 +135,16 @@ class RowMarker(LookupMarker[RowLoader]):
             yield f"{self!r} gives a list, and the field holds one: declare it as list[...]"
         if not relation.many and is_list:
             yield f"{self!r} gives one row or none, and the field is a list of them"
-        classes, is_open = classes_in(field.annotation)
-        models = models_in(classes)
-        if not (models or is_open or relation.named):
+        if not (_holds_models(field) or takes_rows(field.annotation)):
             yield f"{self!r} gives rows, and the field holds no model of them: declare one with the columns wanted"
-        for model in models:
+        for model in models_in(classes_in(field.annotation)[0]):
             yield from missing_columns(model, relation.mapper, relation.named)
+
+
+def _holds_models(field: MarkedField) -> bool:
+    """Whether the type of a field says what its rows become."""
+    classes, is_open = classes_in(field.annotation)
+    return is_open or bool(models_in(classes))
 
 
 def _is_list(annotation: Any) -> bool:
@@ -141,7 +153,7 @@ def _is_list(annotation: Any) -> bool:
     if origin in (Union, UnionType):
         return any(map(_is_list, get_args(annotation)))
     if isinstance(origin, type):
-        return not issubclass(origin, (dict, Page)) and hasattr(cast(Any, origin), "__iter__")
+        return not issubclass(origin, (Mapping, Page)) and hasattr(cast(Any, origin), "__iter__")
     return annotation in (list, tuple, set, frozenset)
 
 
@@ -211,10 +223,10 @@ class Related(RowMarker):
     def loader(self, field: MarkedField, /) -> type[RowLoader]:
         """See `FillMarker.loader`."""
         if not has_page(field.annotation):
-            return self._class
+            return super().loader(field)
         if self._limit is None:
             raise OptionError(f"{self!r}: how many? a field that holds a Page needs Related(..., limit=)")
-        return self._class_of(PageLoader, self._total, _has_total=self._total)
+        return self._class_for(field, PageLoader, self._total, _has_total=self._total)
 
     def problems(self, field: MarkedField, /) -> Iterable[str]:
         """See `FieldMarker.problems`."""
@@ -285,7 +297,7 @@ class ByKey(RowMarker):
 
     def loader(self, field: MarkedField, /) -> type[RowLoader]:
         """See `FillMarker.loader`."""
-        return self._class if admits_none(field.annotation) else self._class_of(RequiredLoader)
+        return self._class_for(field, RowLoader if admits_none(field.annotation) else RequiredLoader)
 
 
 class Query(RowMarker):

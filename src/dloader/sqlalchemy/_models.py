@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from abc import abstractmethod
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 from sqlalchemy import inspect
@@ -16,7 +16,7 @@ from dloader.sqlalchemy._expressions import as_value
 from dloader.sqlalchemy._pages import Page
 from dloader.sqlalchemy._relations import AnyMapper
 
-__all__ = ("From", "OfRelation", "from_of", "has_default", "has_page", "models_in")
+__all__ = ("From", "OfRelation", "from_of", "has_default", "has_page", "models_in", "takes_rows")
 
 
 class OfRelation(FillMarker):
@@ -95,3 +95,17 @@ def models_in(types: Iterable[type[Any]]) -> list[type[Any]]:
 def has_page(annotation: Any) -> bool:
     """Whether a type has a `Page` in it."""
     return any(issubclass(each, Page) for each in classes_in(annotation)[0])
+
+
+def takes_rows(annotation: Any) -> bool:
+    """Whether a type that names no models takes rows as they are, as mappings."""
+    kind: Any = get_origin(annotation) or annotation
+    parts: tuple[Any, ...] = get_args(annotation)
+    if isinstance(kind, type):
+        if issubclass(kind, Mapping):
+            return True
+        if issubclass(kind, Page):
+            parts = (kind.model_fields["items"].annotation,)
+    if parts:
+        return any(map(takes_rows, parts))
+    return annotation in (Any, object, list, tuple, set, frozenset) or not isinstance(kind, type)
