@@ -9,7 +9,9 @@ import sys
 
 import pytest
 
-import dloader.pytest_plugin
+import _dloader_pytest_plugin as plugin
+import dloader
+from dloader import pytest_plugin as public_names
 from dloader.instruments import everywhere
 from dloader.testing import _test_pages
 from dloader.trace import _page, record
@@ -29,7 +31,16 @@ async def in_a_loop(count):
     for key in range(count):
         await loader.load(key)
 """
-PLUGIN = ("-p", "no:dloader", "-p", "dloader.pytest_plugin", "-p", "no:randomly", "-p", "no:hypothesispytest")
+PLUGIN = (
+    "-p",
+    "no:dloader",
+    "-p",
+    "_dloader_pytest_plugin",
+    "-p",
+    "no:randomly",
+    "-p",
+    "no:hypothesispytest",
+)
 del _page  # imported here, so that no run of pytest inside of this one is the first
 
 
@@ -235,17 +246,23 @@ IMPORTED = """
 import sys
 
 def pytest_unconfigure():
-    print("imported:", [name for name in ("dloader.trace", "dloader.testing", "pydantic") if name in sys.modules])
+    print("imported:", sorted(set(sys.modules).intersection(("dloader", "pydantic", "hypothesis"))))
 """
 
 
 class TestItsCost:
     @pytest.mark.parametrize("options", [("--collect-only",), ()], ids=["collecting", "running"])
-    def test_a_run_that_does_not_use_it_imports_neither_trace_nor_pydantic(self, pytester, options):
+    def test_a_run_that_does_not_use_it_imports_nothing(self, pytester, options):
         pytester.makeconftest(IMPORTED)
         pytester.makepyfile("def test_passes(): pass\ndef test_fails(): assert False\n")
         result = pytester.runpytest_subprocess(*PLUGIN, "-s", *options)
         result.stdout.fnmatch_lines(["*imported: []"])
+
+    def test_its_public_names_are_those_of_the_module_that_pytest_imports(self):
+        assert public_names.__all__ == plugin.__all__
+        assert [getattr(public_names, name) for name in plugin.__all__] == [
+            getattr(plugin, name) for name in plugin.__all__
+        ]
 
     def test_without_it_nothing_is_missed(self, pytester):
         pytester.makepyfile("def test_passes(): pass")

@@ -1,7 +1,7 @@
 """Proof in tests: how many batches a piece of code takes, that they do not grow, that a batch function is a right one.
 
 Needs nothing but the standard library; `check_batch_function` alone needs Hypothesis. pytest is not needed either:
-with it, `dloader.pytest_plugin` brings a fixture, a marker and ``--dloader-trace``.
+with it, a plugin brings a fixture, a marker and ``--dloader-trace``.
 
 Read in this order: `_budget` and `_report` (batch_budget, and what its failures say), `_scale` (assert_scales),
 `_contract` and `_calls` (check_batch_function), `_recorded`, `_tape` and `_values` (recorded),
