@@ -65,10 +65,13 @@ def defined(module: ModuleType) -> set[str]:
     }
 
 
+OURS = {"dloader", "_dloader_pytest_plugin"}
+
+
 def imported(module: ModuleType) -> set[str]:
-    """The public names that a module takes from elsewhere in dloader."""
+    """The public names that a module takes from elsewhere in dloader, or from the plugin that stands beside it."""
     froms = [node for node in statements(syntax_of(module).body) if isinstance(node, ast.ImportFrom)]
-    own = [node for node in froms if node.level or (node.module or "").split(".")[0] == "dloader"]
+    own = [node for node in froms if node.level or (node.module or "").split(".")[0] in OURS]
     names = {alias.asname or alias.name for node in own for alias in node.names}
     return {name for name in names if not name.startswith("_")}
 

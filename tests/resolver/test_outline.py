@@ -448,6 +448,95 @@ class TestPictures:
         chain = [box for box in boxes if box.y == min(each.y for each in boxes)]
         assert len({box.x for box in chain}) >= 6  # the longest chain is a straight line along the top
 
+    def test_lines_into_one_box_do_not_cross(self):
+        """The fields of a box stand in the order of what their lines come from."""
+        picture = Resolver.plan(Company).written_as(".svg")
+        box = picture.partition("UserById")[2].partition("</g>")[0]
+        assert re.findall(r'y="([\d.]+)">\w+\.<', box) == sorted(
+            re.findall(r'y="([\d.]+)">\w+\.<', box), key=float
+        )
+        ends: dict[str, list[tuple[float, float]]] = {}
+        for target, start, end in re.findall(
+            r'data-to="(\d+)"><path d="M[\d.]+ ([\d.]+)C.* ([\d.]+)"/><path', picture
+        ):
+            ends.setdefault(target, []).append((float(end), float(start)))
+        assert any(len(lines) > 2 for lines in ends.values())
+        for lines in ends.values():
+            starts = [start for _, start in sorted(lines)]
+            assert starts == sorted(starts)
+
+    def test_a_post_hangs_on_the_last_of_those_that_it_waits_for(self):
+        """What these have waited for themselves needs no line."""
+        plan = Resolver.plan(Company)
+        numbers = {each["loader"]: number for number, each in enumerate(plan.as_json()["planned"])}
+        counts = numbers["Counts"]
+        assert numbers["OfficesOfCompany"] in plan.as_json()["planned"][counts]["after"]
+        sources = set(map(int, re.findall(rf'data-from="(\d+)" data-to="{counts}"', plan.written_as(".svg"))))
+        waited_for = {before for each in plan.as_json()["planned"][:counts] for before in each["after"]}
+        assert sources == set(range(counts)) - waited_for
+        page = plan.written_as(".html")
+        assert "<td>Company.total (method)</td>" in page
+        assert "OfficesOfCompany" not in page.partition("Company.total (method)")[2].partition("</tr>")[0]
+
+    def test_of_many_boxes_names_are_drawn_and_the_fields_of_the_one_that_is_chosen(
+        self, monkeypatch, tmp_path
+    ):
+        plan = Resolver.plan(Company)
+        open_picture = ET.fromstring(plan.written_as(".svg"))
+        lines = plan.written_as(".svg").count("data-from")
+        monkeypatch.setattr("dloader.resolver._outline._layout.MOST_OPEN", 5)
+        picture = plan.written_as(".svg")
+        assert "one call · 3 fields" in picture
+        assert "one call · 1 field<" in picture
+        assert picture.count("data-from") < lines
+        assert float(ET.fromstring(picture).get("height")) < float(open_picture.get("height"))
+        seen = (
+            "return [...document.querySelectorAll('.more')]"
+            ".filter((node) => getComputedStyle(node).display !== 'none').length"
+        )
+        with browser() as session:
+            session.open(plan.save(tmp_path / "company.html"))
+            assert session.run(seen) == 0
+            session.run("document.getElementById('picture').focus()")
+            session.press("Enter", "Right", "Right", "Down")
+            assert session.run(seen) == 1
+            assert session.run(
+                "return document.querySelector('svg').lastElementChild.classList.contains('pick')"
+            )
+            session.press("Escape")
+            assert session.run(seen) == 0
+            assert session.messages() == []
+
+    def test_of_very_many_there_is_the_table_alone(self, monkeypatch, tmp_path):
+        monkeypatch.setattr("dloader.resolver._outline._page.MOST_DRAWN", 5)
+        with browser() as session:
+            session.open(Resolver.plan(Company).save(tmp_path / "company.html"))
+            assert session.run("return document.documentElement.dataset.ready") == "true"
+            assert session.run("return document.querySelector('svg')") is None
+            assert "Too many calls for a picture" in session.run("return document.body.innerText")
+            assert (
+                session.run("return document.querySelectorAll('tbody tr').length")
+                == Resolver.plan(Company).calls
+            )
+            assert session.messages() == []
+
+    @pytest.mark.parametrize("width", [400, 760])
+    def test_a_narrow_page(self, tmp_path, width):
+        with browser() as session:
+            session.open(Resolver.plan(Company).save(tmp_path / "company.html"), width=width, height=800)
+            assert session.run("return document.documentElement.scrollWidth <= innerWidth")
+            session.run("document.getElementById('picture').focus()")
+            session.press("Enter", *["Right"] * 6)
+            box, frame = session.run(
+                "return [document.querySelector('.pick'), document.getElementById('picture')]"
+                ".map((node) => [node.getBoundingClientRect().left, node.getBoundingClientRect().right])"
+            )
+            assert frame[0] <= box[0] < frame[1], "what is chosen is scrolled into view"
+            session.run("document.getElementById('fit').click()")
+            assert session.run(
+                "return document.querySelector('svg').clientWidth <= document.getElementById('picture').clientWidth"
+            )
+
     def test_the_table_of_a_page_says_what_stands_in_it(self):
         page = Resolver.plan(Company).written_as(".html")
         heads = re.findall(r"<th[^>]*>([^<]*)</th>", page)

@@ -79,6 +79,15 @@ class TestWithoutScript:
         assert "&lt;i&gt;Weather" not in data["batches"]["name"]
         assert 1 in data["batches"]["bad"]
 
+    def test_when_resolvers_held_the_loop_is_added_up_and_gaps_that_nobody_sees_are_closed(self):
+        trace = trace_of([batch("A")], duration=10_000.0)
+        trace.data.busy = [(100.0, 900.0), (902.0, 1_500.0), (1_400.0, 2_000.0), (4_000.0, 5_000.0)]
+        text = page(trace)
+        assert "for 2.9 ms resolvers held the event loop" in text
+        data = json.loads(re.search(r'id="data">(.*)</script>\n<script>', text)[1])
+        assert data["busy"] == [[100, 2_000], [4_000, 5_000]]
+        assert "a batch was running</span>" in page(trace_of([batch("A")]))
+
     def test_expected_findings_are_remarks(self):
         from dataclasses import replace
 
@@ -225,6 +234,25 @@ class TestInABrowser:
         assert session.run("return document.querySelector('#loaders th[aria-sort]').textContent") == "batches"
         assert session.run("return document.querySelector('#loaders tbody td').textContent") == "LikesOf"
 
+    def test_when_a_resolver_held_the_loop_is_drawn_and_said(self, show):
+        session = show(some_trace())
+        assert session.run("return document.getElementById('held').hidden")
+        trace = some_trace()
+        trace.data.busy = [(0.0, 50.0), (2_000.0, 4_500.0), (39_500.0, 40_000.0)]
+        session = show(trace)
+        assert not session.run("return document.getElementById('held').hidden")
+        held = (
+            "return [...document.querySelectorAll('#space [role=row]')]"
+            ".map((row) => row.querySelectorAll('.bar.held').length)"
+        )
+        assert session.run(held) == [1, 1, 0, 0, 0, 1]
+        assert "for 2.5 ms of this a resolver held the event loop" in session.run(
+            "return document.getElementById('detail').innerText"
+        )
+        session.run("document.getElementById('grid').focus()")
+        session.press("Down", "Down")
+        assert "held the event loop" not in session.run("return document.getElementById('detail').innerText")
+
     @pytest.mark.parametrize("width", [400, 760])
     def test_narrow(self, show, width):
         session = show(some_trace(), width=width, height=800)
@@ -258,7 +286,7 @@ class TestStyle:
     def test_the_page_of_a_trace_is_thirty_kilobytes(self):
         """Markup, style and script of our own: no library is needed, and none fits beside them."""
         parts = [*Path(pages.__file__).parent.glob("page.*"), *Path(traces.__file__).parent.glob("page.*")]
-        assert 20_000 < sum(part.stat().st_size for part in parts) < 33_000
+        assert 20_000 < sum(part.stat().st_size for part in parts) < 34_000
 
     @pytest.mark.parametrize(("theme", "text", "grey", "hue"), [(0, 15.5, 6, 4.6), (1, 15.5, 7, 6.4)])
     def test_colors_stand_out(self, theme, text, grey, hue):

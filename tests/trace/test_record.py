@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from itertools import pairwise
 from typing import Annotated
 
@@ -296,6 +297,25 @@ class TestBatches:
 
 
 class TestResolves:
+    def test_how_long_values_took_from_the_last_batch_to_the_nodes(self):
+        trace = trace_of(
+            [batch("A", ended=30.0), batch("A", ended=50.0), batch("A", ended=None)], depths=[0] * 4
+        )
+        asked = trace.data.steps[0]
+        trace.data.steps = [
+            replace(asked, path="two.batches", written=70.0, batches=[0, 1]),
+            replace(asked, path="two.batches", written=30.5, batches=[0]),
+            replace(asked, path="all.cached", asked=3.0, written=10.0),
+            replace(asked, path="under.way", written=90.0, batches=[1, 2]),
+            replace(asked, path="never.written", written=None, batches=[0]),
+        ]
+        assert {field.path: field.writing for field in trace.fields} == {
+            "two.batches": 20.5,
+            "all.cached": 7.0,
+            "under.way": 0.0,
+            "never.written": 0.0,
+        }
+
     def test_fields_rounds_and_where_keys_came_from(self, run):
         async def law():
             with record("GET /feed") as trace:

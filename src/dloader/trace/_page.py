@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from dloader._pages import asset, document, table
-from dloader.trace._data import Finding, TracedBatch
+from dloader.trace._data import Busy, Finding, TracedBatch
 from dloader.trace._reading import TraceReading
 from dloader.trace._rounds import union_of
 from dloader.trace._words import (
@@ -28,6 +28,7 @@ __all__ = ("page",)
 MOST_BATCHES = 50_000
 MOST_FIELDS = 200
 MOST_FAILURES = 5
+MOST_SPANS = 2_000
 MOST_PARTS = 12
 
 
@@ -64,10 +65,15 @@ def _facts(trace: TraceReading) -> str:
     share = trace.running / trace.duration if trace.duration else 0.0
     spent = (
         f"<span><b>{duration(trace.duration)}</b>; for {duration(trace.running)} ({share:.0%}) "
-        f"a batch was running</span>"
+        f"a batch was running{_held(trace)}</span>"
     )
     words = "".join(f"<span><b>{number:,}</b> {what}</span>" for number, what in facts)
     return f'<p class="facts">{words}{spent}</p>'
+
+
+def _held(trace: TraceReading) -> str:
+    held = sum(end - start for start, end in union_of(trace.data.busy))
+    return f", for {duration(held)} resolvers held the event loop" if held else ""
 
 
 def _verdict(trace: TraceReading) -> Iterable[str]:
@@ -128,7 +134,7 @@ def _chain(trace: TraceReading) -> str:
         parts.append(f"<code>{escape(name)}</code>{times} {duration(ran)}")
         end = batches[-1].ended or end
     if len(parts) > MOST_PARTS:
-        parts = [*parts[:5], f"{len(parts) - 11} more", *parts[-6:]]
+        parts = [*parts[:5], f"{len(parts) - 11:,} more", *parts[-6:]]
     return f'<p><span class="grey">Longest chain:</span> {" → ".join(parts)}</p>' if parts else ""
 
 
@@ -184,11 +190,12 @@ def _fields(trace: TraceReading) -> str:
             f"{field.distinct:,}",
             f"{field.hits:,}",
             ", ".join(field.loaders) or ("all from cache" if field.hits else "-"),
+            duration(field.writing),
         ]
         for field in trace.fields[:MOST_FIELDS]
     ]
-    heads = ["field", "nodes", "keys", "distinct", "from cache", "loaded by"]
-    return table("Fields", heads, rows, range(1, 5)) if rows else ""
+    heads = ["field", "nodes", "keys", "distinct", "from cache", "loaded by", "then written in"]
+    return table("Fields", heads, rows, [*range(1, 5), 6]) if rows else ""
 
 
 # -- what the script reads -----------------------------------------------------------------------------------
@@ -220,8 +227,16 @@ def _data(trace: TraceReading) -> dict[str, Any]:
         "chain": [place_of[batch.index] for batch in trace.chain if batch.index in place_of],
         "findings": findings,
         "rows": [row for row in rows if row],
+        "busy": _busy(trace),
         **_columns(trace, shown, place_of),
     }
+
+
+def _busy(trace: TraceReading) -> list[Busy]:
+    """When resolvers held the event loop; gaps that nobody would see are left out."""
+    least = trace.duration / MOST_SPANS
+    spans = union_of((start, end + least) for start, end in trace.data.busy)
+    return [(start, round(end - least, 1)) for start, end in spans]
 
 
 def _shown(trace: TraceReading) -> Sequence[TracedBatch]:

@@ -1,7 +1,7 @@
 const B = DATA.batches, N = B.label.length, END = Math.max(DATA.duration, 1), ROW = 26;
 const grid = $("grid"), body = $("body"), space = $("space"), overview = $("overview"), detail = $("detail");
-const number = new Intl.NumberFormat("en");
-const span = (us) => us === null ? "–" : us < 1000 ? Math.round(us) + " us" : us < 1e7 ? number.format(Math.round(us / 100) / 10) + " ms" : number.format(Math.round(us / 1e5) / 10) + " s";
+const number = new Intl.NumberFormat("en"), tenths = new Intl.NumberFormat("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+const span = (us, digits = tenths) => us === null ? "–" : us < 1000 ? Math.round(us) + " us" : us < 1e7 ? digits.format(us / 1e3) + " ms" : digits.format(us / 1e6) + " s";
 const endOf = (i) => B.ended[i] === null ? END : B.ended[i];
 const state = { order: N > 400 ? "loader" : "opened", filter: "", bad: false, view: [0, END], open: new Set(), pick: null };
 let rows = [];
@@ -66,6 +66,7 @@ function bars(i, cell) {
   part("open", B.opened[i], B.closed[i] === null ? end : B.closed[i]);
   if (B.closed[i] !== null) part("wait", B.closed[i], B.started[i] === null ? end : B.started[i]);
   if (B.started[i] !== null) part("run", B.started[i], end);
+  if (B.started[i] !== null) for (const [from, to] of heldIn(B.started[i], end)) if (at(to) - at(from) > 0.3) part("held", from, to);
   if (B.ended_how[i] && end >= state.view[0] && B.opened[i] <= state.view[1]) {
     const note = el("span", { class: "note" + (B.gone[i] ? " left" : "") }, (B.gone[i] ? "" : "✕ ") + B.ended_how[i]);
     const right = at(end);
@@ -124,9 +125,17 @@ function draw() {
     for (const t of ticks) { const tick = el("span", { class: "tick" }); tick.style.left = at(t) + "%"; cell.append(tick); }
     if (row.group) comb(row, cell); else bars(row.batches[0], cell);
   }
-  $("scale").replaceChildren(...ticks.filter((t) => at(t) < 96).map((t) => { const tick = el("span", { class: "tick" }, t === 0 ? "0" : span(t)); tick.style.left = at(t) + "%"; return tick; }));
+  $("scale").replaceChildren(...ticks.filter((t) => t === 0 || (100 - at(t)) * $("scale").clientWidth > 5600).map((t) => { const tick = el("span", { class: "tick" }, t === 0 ? "0" : span(t, number)); tick.style.left = at(t) + "%"; return tick; }));
   if (state.pick !== null && document.getElementById("r-" + state.pick)) grid.setAttribute("aria-activedescendant", "r-" + state.pick); else grid.removeAttribute("aria-activedescendant");
-  drawLines(); drawOverview();
+  drawLines(); drawOverview(); drawHeld();
+}
+function heldIn(from, to) { return DATA.busy.filter(([start, end]) => end > from && start < to).map(([start, end]) => [Math.max(start, from), Math.min(end, to)]); }
+function drawHeld() {
+  const canvas = $("held").querySelector("canvas"), width = canvas.clientWidth, ratio = devicePixelRatio || 1;
+  canvas.width = width * ratio; canvas.height = 16 * ratio;
+  const pen = canvas.getContext("2d");
+  pen.scale(ratio, ratio); pen.fillStyle = colorOf(null);
+  for (const [from, to] of heldIn(...state.view)) pen.fillRect(at(from) * width / 100, 4, Math.max(1, (at(to) - at(from)) * width / 100), 8);
 }
 function ticksOf() {
   const width = $("scale").clientWidth || 600, [from, to] = state.view, raw = (to - from) / Math.max(1, width / 95), power = 10 ** Math.floor(Math.log10(raw));
@@ -180,6 +189,10 @@ function drawOverview() {
 }
 function link(i) { return el("a", { href: "#detail", onclick: (event) => { event.preventDefault(); show(i); grid.focus({ preventScroll: true }); } }, B.label[i]); }
 function links(list) { if (!list.length) return null; const out = document.createDocumentFragment(); list.slice(0, 12).forEach((i, k) => { if (k) out.append(", "); out.append(link(i)); }); if (list.length > 12) out.append(" and " + (list.length - 12) + " more"); return out; }
+function heldWords(i) {
+  const held = B.started[i] === null ? 0 : heldIn(B.started[i], endOf(i)).reduce((sum, [from, to]) => sum + to - from, 0);
+  return held * 20 >= endOf(i) - B.started[i] && held ? ", for " + span(held) + " of this a resolver held the event loop, so that it may have been done earlier" : "";
+}
 function describe() {
   const row = rows[numberOf.get(state.pick)], list = el("dl");
   const add = (term, ...what) => { if (what.some((w) => w !== "" && w !== null)) list.append(el("dt", {}, term), el("dd", {}, ...what)); };
@@ -191,10 +204,10 @@ function describe() {
     add("ran", span(ranOf(row)));
   } else {
     add("asked by", el("code", {}, DATA.asked[B.asked[i]]), B.steps[i] ? " " + B.steps[i] : "");
-    add("at", el("code", {}, B.places[i].map((p) => DATA.places[p]).join(" ← ")));
+    add(B.steps[i] ? "resolve called at" : "at", el("code", {}, B.places[i].map((p) => DATA.places[p]).join(" ← ")));
     add("keys", el("code", {}, B.sample[i].join(", ") + (B.keys[i] > B.sample[i].length && B.sample[i].length ? ", …" : "")));
     if (B.values[i].length) add("values", el("code", {}, B.values[i].join(", ")));
-    add("times", "opened at " + span(B.opened[i]) + (B.closed[i] === null ? ", never closed" : ", gathered keys for " + span(B.closed[i] - B.opened[i])) + (B.started[i] === null ? ", never started" : ", then waited " + span(B.started[i] - B.closed[i]) + " to start, ran " + span(endOf(i) - B.started[i])));
+    add("times", "opened at " + span(B.opened[i]) + (B.closed[i] === null ? ", never closed" : ", gathered keys for " + span(B.closed[i] - B.opened[i])) + (B.started[i] === null ? ", never started" : ", then waited " + span(B.started[i] - B.closed[i]) + " to start, ran " + span(endOf(i) - B.started[i])) + heldWords(i));
     add("closed because", DATA.because[B.because[i]]);
     add("why not in the batch before", B.why_not[i]);
     add("keys came from", links(B.came_from[i]));
@@ -303,6 +316,7 @@ function sortable(table) {
 document.querySelectorAll("#loaders, #fields").forEach(sortable);
 themed.push(draw);
 document.querySelectorAll(".scripted").forEach((node) => { node.hidden = false; });
+$("held").hidden = $("heldkey").hidden = !DATA.busy.length;
 applyTheme();
 rebuild();
 describe();

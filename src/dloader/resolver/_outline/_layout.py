@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dloader.resolver._outline._planned_calls import Outline, PlannedCall, Row
 
-__all__ = ("Band", "Box", "Layout", "lay_out")
+__all__ = ("Band", "Box", "Layout", "is_folded", "lay_out", "open_height", "row_words")
 
 LETTER = 7.25
 """The width of a letter of 12 px: nothing is measured in a browser."""
@@ -18,6 +18,8 @@ GAP = 20
 COLUMN_GAP = 84
 TOP = 44
 MARGIN = 12
+MOST_OPEN = 60
+"""Of more boxes only the names are drawn, each with how many fields it fills."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +31,20 @@ class Box:
     y: float
     width: float
     height: float
+    rows: Sequence[Row] = ()
+    """In the order of where their lines come from, so that these do not cross."""
+    folded: bool = False
+    """Whether its rows are not shown, unless it is chosen."""
 
     def row_y(self, row: Row | None) -> float:
-        """The middle of a row."""
-        if self.call is None or row is None:
+        """The middle of a row, or of the box where there are none to be seen."""
+        if self.call is None or row is None or self.folded:
             return self.y + self.height / 2
-        return self.y + HEAD_HEIGHT + ROW_HEIGHT * (self.call.rows.index(row) + 0.5)
+        return self.open_row_y(row)
+
+    def open_row_y(self, row: Row) -> float:
+        """The middle of a row, once the box is open."""
+        return self.y + HEAD_HEIGHT + ROW_HEIGHT * (self.rows.index(row) + 0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +87,20 @@ def lay_out(outline: Outline, notes: Mapping[PlannedCall, str]) -> Layout:
     reach = _reaches(outline.calls)
     boxes: dict[PlannedCall, Box] = {}
     for band, mine in zip(bands[1:], by_round.values(), strict=True):
-        _place(mine, band, boxes, reach, notes)
-    height = max((box.y + box.height for box in (given, *boxes.values())), default=0) + MARGIN + 6
+        _place(mine, band, boxes, reach, notes, folded=is_folded(outline))
+    ends = [box.y + (open_height(call) if box.folded else box.height) for call, box in boxes.items()]
+    height = max([given.y + given.height, *ends]) + MARGIN + 6
     return Layout(x - COLUMN_GAP + MARGIN, height, bands, given, boxes)
+
+
+def is_folded(outline: Outline) -> bool:
+    """Whether there are too many calls to show the fields of each."""
+    return len(outline.calls) > MOST_OPEN
+
+
+def open_height(call: PlannedCall) -> float:
+    """How high a box is that shows its rows."""
+    return HEAD_HEIGHT + ROW_HEIGHT * len(call.rows) + 4
 
 
 def _place(
@@ -88,6 +109,8 @@ def _place(
     boxes: dict[PlannedCall, Box],
     reach: Mapping[PlannedCall, int],
     notes: Mapping[PlannedCall, str],
+    *,
+    folded: bool,
 ) -> None:
     def order(call: PlannedCall) -> tuple[float, int, str]:
         return _parent_y(call, boxes), -reach[call], call.name
@@ -98,9 +121,14 @@ def _place(
         parent = _parent_y(call, boxes)
         y = free if parent in parents else max(free, parent)
         parents.add(parent)
-        height = HEAD_HEIGHT + ROW_HEIGHT * len(call.rows) + 4
-        boxes[call] = Box(call, band.x, y, _width(call, notes[call]), height)
+        height = HEAD_HEIGHT - 2 if folded else open_height(call)
+        rows = sorted(call.rows, key=lambda row: _source_y(row, boxes))
+        boxes[call] = Box(call, band.x, y, _width(call, notes[call]), height, rows, folded)
         free = y + height + GAP
+
+
+def _source_y(row: Row, boxes: Mapping[PlannedCall, Box]) -> float:
+    return min((boxes[source.call].row_y(source) for source in row.sources), default=float(TOP))
 
 
 def _parent_y(call: PlannedCall, boxes: Mapping[PlannedCall, Box]) -> float:

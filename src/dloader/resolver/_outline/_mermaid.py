@@ -18,7 +18,11 @@ def mermaid(outline: Outline) -> str:
         OptionError: There is more than Mermaid draws.
     """
     names = {call: f"l{number}" for number, call in enumerate(outline.calls)}
-    edges = [(source, call) for call in outline.calls for source in call.waits_for]
+    edges = list(
+        dict.fromkeys(
+            (source.call, call) for call in outline.calls for row in call.rows for source in row.nearest
+        )
+    )
     if len(edges) > MOST_EDGES:
         raise OptionError(
             f"this plan has {len(edges)} lines, and Mermaid draws at most {MOST_EDGES}: save it as .svg or .html"

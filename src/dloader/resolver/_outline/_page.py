@@ -20,6 +20,12 @@ TOOLS = """<div class="tools" hidden role="toolbar" aria-label="View">
 <span class="grey">Click or <kbd>Enter</kbd>: what leads here and what follows. <kbd>←</kbd> <kbd>→</kbd> along the
 lines, <kbd>↑</kbd> <kbd>↓</kbd> within a round, <kbd>Esc</kbd>: all.</span></div>"""
 
+MOST_DRAWN = 300
+TOO_MANY = (
+    "Too many calls for a picture: the table has all of them. A plan of a class further down shows its part."
+)
+NO_PICTURE = 'applyTheme();\ndocument.documentElement.dataset.ready = "true";\n'
+
 
 def page(outline: Outline, runs: Mapping[PlannedCall, CallRun] | None, run_title: str) -> str:
     """The whole page."""
@@ -30,15 +36,21 @@ def page(outline: Outline, runs: Mapping[PlannedCall, CallRun] | None, run_title
         body.append(f"<p>The plan, with what one run did: {escape(run_title)} ({made:,} calls made)</p>")
     body.append(f'<p class="facts">{"".join(_fact(words) for words in facts(outline))}</p>')
     body += [f'<p class="grey">{escape(remark)}</p>' for remark in remarks(outline)]
-    body.append(TOOLS)
-    body.append(
-        f'<div id="picture" tabindex="0" role="group" aria-label="The plan; the table below says the same">'
-        f"{svg(outline, runs, standalone=False)}</div>"
+    style, script = (
+        asset("dloader.resolver._outline", "plan.css"),
+        asset("dloader.resolver._outline", "plan.js"),
     )
-    body.append('<div id="detail" class="box" aria-live="polite"></div>')
+    if len(outline.calls) > MOST_DRAWN:
+        body.append(f'<p class="box">{TOO_MANY}</p>')
+        script = NO_PICTURE
+    else:
+        body.append(TOOLS)
+        body.append(
+            f'<div id="picture" tabindex="0" role="group" aria-label="The plan; the table below says the same">'
+            f"{svg(outline, runs, standalone=False)}</div>"
+        )
+        body.append('<div id="detail" class="box" aria-live="polite"></div>')
     body.append(_table(outline, runs))
-    style = asset("dloader.resolver._outline", "plan.css")
-    script = asset("dloader.resolver._outline", "plan.js")
     return document(title, "\n".join(body), style, script, _data(outline, runs))
 
 
@@ -56,7 +68,8 @@ def _table(outline: Outline, runs: Mapping[PlannedCall, CallRun] | None) -> str:
             str(call.round),
             call.name + (" ↻" if call.repeats else ""),
             "; ".join(_row_words(call)),
-            ", ".join(dict.fromkeys(before.name for before in call.waits_for)) or " | ".join(outline.roots),
+            ", ".join(dict.fromkeys(before.call.name for row in call.rows for before in row.nearest))
+            or " | ".join(outline.roots),
             notes[call],
         ]
         for call in outline.calls

@@ -6,7 +6,15 @@ from collections.abc import Iterable, Mapping
 from html import escape
 
 from dloader._pages import asset
-from dloader.resolver._outline._layout import TOP, Box, Layout, lay_out
+from dloader.resolver._outline._layout import (
+    HEAD_HEIGHT,
+    TOP,
+    Box,
+    Layout,
+    is_folded,
+    lay_out,
+    open_height,
+)
 from dloader.resolver._outline._planned_calls import Outline, PlannedCall, Row
 from dloader.resolver._outline._runs import CallRun
 
@@ -22,6 +30,8 @@ def svg(outline: Outline, runs: Mapping[PlannedCall, CallRun] | None, *, standal
         standalone: Whether the colours are part of it; a page has its own.
     """
     notes = notes_of(outline, runs)
+    if is_folded(outline):
+        notes = {call: f"{note} · {len(call.rows)} {_fields(call)}" for call, note in notes.items()}
     layout = lay_out(outline, notes)
     size = f'width="{layout.width:.0f}" height="{layout.height:.0f}"'
     box = f"0 0 {layout.width:.0f} {layout.height:.0f}"
@@ -87,18 +97,33 @@ def _box(box: Box, call: PlannedCall, note: str, hue: int, number: int, *, unuse
         if call.repeats
         else ""
     )
-    rows = "".join(_row(box, row) for row in call.rows)
     return (
         f'<g class="{kind}" data-lane="{number}"><rect class="box" x="{box.x:.1f}" y="{box.y:.1f}" '
         f'width="{box.width:.1f}" height="{box.height:.1f}" rx="5"/><rect class="side h{hue}" x="{box.x:.1f}" '
         f'y="{box.y:.1f}" width="4" height="{box.height:.1f}"/><text class="name" x="{box.x + 13:.1f}" '
         f'y="{box.y + 18:.1f}">{escape(call.name)}</text>{again}<text class="small" x="{box.x + 13:.1f}" '
-        f'y="{box.y + 35:.1f}">{escape(note)}</text>{rows}</g>'
+        f'y="{box.y + 35:.1f}">{escape(note)}</text>{_rows(box, call)}</g>'
+    )
+
+
+def _fields(call: PlannedCall) -> str:
+    return "field" if len(call.rows) == 1 else "fields"
+
+
+def _rows(box: Box, call: PlannedCall) -> str:
+    """The rows of a box; those of one that is folded lie over it, and are seen once it is chosen."""
+    rows = "".join(_row(box, row) for row in box.rows)
+    if not box.folded:
+        return rows
+    y, height = box.y + HEAD_HEIGHT - 6, open_height(call) - HEAD_HEIGHT + 6
+    return (
+        f'<g class="more"><rect class="box" x="{box.x:.1f}" y="{y:.1f}" width="{box.width:.1f}" '
+        f'height="{height:.1f}" rx="5"/>{rows}</g>'
     )
 
 
 def _row(box: Box, row: Row) -> str:
-    y = box.row_y(row) + 4
+    y = box.open_row_y(row) + 4
     arrow = f' <tspan class="to">→ {escape(" | ".join(row.targets))}</tspan>' if row.targets else ""
     return (
         f'<text class="row" x="{box.x + 13:.1f}" y="{y:.1f}">{escape(row.owner)}.'
@@ -111,14 +136,16 @@ def _edges(
 ) -> Iterable[str]:
     box = layout.boxes[call]
     dashed = " post" if call.phase == "post" else ""
+    drawn: dict[str, None] = {}  # of boxes that are folded there is one line from each to each
     for row in call.rows:
         y = box.row_y(row)
         if not row.sources:
-            yield _edge(layout.given, None, box, y, f"given{dashed}", "given", numbers[call])
-        for source in row.sources:
+            drawn[_edge(layout.given, None, box, y, f"given{dashed}", "given", numbers[call])] = None
+        for source in row.nearest:
             start = layout.boxes[source.call]
             kind = f"h{hues[source.call]}{dashed}"
-            yield _edge(start, source, box, y, kind, numbers[source.call], numbers[call])
+            drawn[_edge(start, source, box, y, kind, numbers[source.call], numbers[call])] = None
+    return drawn
 
 
 def _edge(start: Box, row: Row | None, end: Box, y: float, kind: str, source: object, target: int) -> str:

@@ -36,6 +36,15 @@ class Row:
         """``Feed.posts``."""
         return f"{self.owner}.{self.field}"
 
+    @property
+    def nearest(self) -> Sequence[Row]:
+        """The sources that are shown: a post waits for all that is below, so what these wait for is left out."""
+        if self.call.phase == "resolve":
+            return list(self.sources)
+        calls = {source.call: None for source in self.sources}
+        before = {each for call in calls for each in call.all_before()}
+        return [source for source in self.sources if source.call not in before]
+
     def add_sources(self, sources: Iterable[Row]) -> None:
         """It waits for these too."""
         self.sources.update(dict.fromkeys(sources))
@@ -59,6 +68,17 @@ class PlannedCall:
     def waits_for(self) -> dict[PlannedCall, None]:
         """The calls that come before."""
         return {source.call: None for row in self.rows for source in row.sources}
+
+    def all_before(self) -> set[PlannedCall]:
+        """The calls that come before, and those before these."""
+        found: set[PlannedCall] = set()
+        unseen = list(self.waits_for)
+        while unseen:
+            call = unseen.pop()
+            if call not in found:
+                found.add(call)
+                unseen += call.waits_for
+        return found
 
     def repeat(self) -> None:
         """It brings nodes of a class above."""

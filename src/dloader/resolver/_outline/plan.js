@@ -17,6 +17,7 @@ function pick(k) {
     edge.classList.toggle("faded", !on);
   }
   if (k === null) { detail.replaceChildren(el("p", { class: "grey" }, "Nothing chosen. Boxes are loaders, one for each depth of the tree; the rows in them are the fields that they fill. A line goes from the field that brings the nodes to the field that needs them.")); picture.removeAttribute("aria-activedescendant"); return; }
+  drawing.append(nodeOf(k));
   const lane = L[k], list = el("dl"), add = (term, text) => { if (text) list.append(el("dt", {}, term), el("dd", {}, text)); };
   add("fills", lane.rows.join("; "));
   add("round", lane.round + ", depth " + lane.depth + " of the tree");
