@@ -114,7 +114,13 @@ def zoological(database: Database) -> Database:
 
 def sorted_rows(kind: str, parent: int, terms: tuple[tuple[str, bool, bool | None], ...]) -> list[int]:
     """The ids of a parent's children in an order, ended by the id in the direction of the last term."""
-    rows = [row for row in CHILDREN if row["parent_id"] == parent]
+    return in_order(kind, terms, [row for row in CHILDREN if row["parent_id"] == parent])
+
+
+def in_order(
+    kind: str, terms: tuple[tuple[str, bool, bool | None], ...], rows: list[dict[str, Any]]
+) -> list[int]:
+    """The ids of some children in an order."""
     rows.sort(key=lambda row: row["id"], reverse=terms[-1][1])
     for name, descends, said in reversed(terms):
         nulls_first = descends != (kind in SMALL_NULLS) if said is None else said
@@ -201,6 +207,67 @@ def test_rows_that_come_and_go_between_pages(filled):
         await session.execute(insert(Child), [{**child(90), "rank": -1, "parent_id": 1}])
         second = await loader.page(1, first=50, after=first.end_cursor)
         assert [row.id for row in second.items] == [*ids[4:5], *ids[6:]]
+
+    filled.ask(law)
+
+
+@settings(max_examples=15)
+@given(data=st.data())
+def test_any_rows_that_come_and_go_between_pages(filled, data):
+    """From each cursor on, forward and back, come those that are there now; all that stayed are met, and none twice."""
+    terms, size = data.draw(TERMS), data.draw(st.integers(2, 5))
+    ways = data.draw(st.sampled_from([None, "lateral", "row_number"]))
+    marker = Related(Parent.children, order_by=tuple(expression(*term) for term in terms), pages=ways)
+    (many, since, step) = data.draw(st.sampled_from([("first", "after", 1), ("last", "before", -1)]))
+    there = {n: {row["id"]: row for row in CHILDREN if row["parent_id"] == n} for n in (1, 2, 3, 4)}
+    stayed = {parent: set(rows) for parent, rows in there.items()}
+    met: dict[int, list[int]] = {parent: [] for parent in there}
+    new = st.lists(st.tuples(st.integers(100, 999), st.sampled_from([1, 2, 3, 4])), max_size=3)
+
+    async def law(loaders: Any, session: Any) -> None:
+        loader = loaders.get(marker)
+        cursors: dict[int, str] = {}
+        last: dict[int, dict[str, Any]] = {}
+        left = list(there)
+        for round_ in range(20):
+            pages = await asyncio.gather(
+                *(loader.page(parent, **{many: size, since: cursors.get(parent)}) for parent in left)
+            )
+            for parent, page in list(zip(left, pages, strict=True)):
+                rows = {**there[parent], **({last[parent]["id"]: last[parent]} if parent in last else {})}
+                ids = in_order(filled.kind, terms, list(rows.values()))[::step]
+                rest = ids[ids.index(last[parent]["id"]) + 1 :] if parent in last else ids
+                found = [row.id for row in page.items][::step]
+                assert found == rest[:size]
+                assert page.has_more == (len(rest) > size)
+                met[parent] += found
+                if page.has_more:
+                    cursors[parent] = page.end_cursor if since == "after" else page.start_cursor
+                    last[parent] = rows[found[-1]]
+                else:
+                    left.remove(parent)
+            if not left:
+                break
+            if round_ < 4:
+                await change(session)
+        assert not left
+        for parent, ids in met.items():
+            assert len(set(ids)) == len(ids)
+            assert stayed[parent] <= set(ids)
+
+    async def change(session: Any) -> None:
+        """Delete some, where a cursor stands too, and insert others."""
+        for parent, rows in there.items():
+            if rows:
+                gone = data.draw(st.sets(st.sampled_from(sorted(rows)), max_size=3))
+                await session.execute(delete(Child).where(Child.id.in_(gone)))
+                stayed[parent] -= gone
+                for id in gone:
+                    del rows[id]
+        for id, parent in data.draw(new):
+            if not any(id in rows for rows in there.values()) and id not in met[parent]:
+                there[parent][id] = row = {**child(id), "parent_id": parent}
+                await session.execute(insert(Child), [row])
 
     filled.ask(law)
 

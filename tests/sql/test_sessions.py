@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import pytest
@@ -17,6 +19,7 @@ from sqlalchemy.exc import (
     InvalidRequestError,
     PendingRollbackError,
     SQLAlchemyError,
+    UnboundExecutionError,
 )
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.pool import AsyncAdaptedQueuePool
@@ -580,3 +583,43 @@ def test_a_partial_answer_has_what_other_sessions_could_load(filled, of_maker):
         assert len(errors) == 2
         assert answer[0].badge
     assert all(isinstance(error.error, SQLAlchemyError) for error in errors)
+
+
+def test_a_session_that_does_not_know_the_database_does_not_hang(filled):
+    """Who finds out leaves its turn to the next."""
+
+    async def law(engine):
+        async with AsyncSession() as session, LoaderRegistry({"session": session}) as loaders:
+            for marker in (ByKey(Tag), ByKey(Tag), Related(Office.members)):
+                with pytest.raises(UnboundExecutionError):
+                    await loaders.get(marker).load(1)
+
+    filled.run(law)
+
+
+def test_an_error_before_anything_is_sent(filled):
+    """Of an event of the session, say: there is nothing to wait for, and the transaction goes on."""
+
+    async def law(loaders, session):
+        session.add(Tag(id=91, word="mine"))
+        await session.flush()
+        with event_of(session, "do_orm_execute", refuse), pytest.raises(ZeroDivisionError):
+            await loaders.get(ByKey(Office)).load(1)
+        assert (await loaders.get(ByKey(Office)).load(1)).id == 1
+        await session.rollback()
+        assert await session.scalar(select(Tag.word).where(Tag.id == 91)) is None
+
+    filled.ask(law)
+
+
+def refuse(_: Any) -> None:
+    raise ZeroDivisionError
+
+
+@contextmanager
+def event_of(session: AsyncSession, name: str, listener: Any) -> Iterator[None]:
+    event.listen(session.sync_session, name, listener)
+    try:
+        yield
+    finally:
+        event.remove(session.sync_session, name, listener)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, final
@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Session
 
 from dloader import DloaderError, OptionError
-from dloader.lowlevel import note_statement
+from dloader.lowlevel import note_statement, task_starter
 from dloader.sqlalchemy._is_a import is_a
 from dloader.sqlalchemy._transactions import begins, connect, ends, is_connected
 
@@ -158,22 +158,45 @@ def refuse_if_held(session: Session) -> None:
         )
 
 
-@asynccontextmanager
-async def reading(source: AsyncSession | async_sessionmaker[Any], mapper: Any) -> AsyncGenerator[Reader]:
+def reading(
+    source: AsyncSession | async_sessionmaker[Any], mapper: Any
+) -> AbstractAsyncContextManager[Reader]:
     """Have a session for the statements of one batch, whatever its loader was given."""
-    if isinstance(source, async_sessionmaker):
-        async with source() as own:
-            yield Reader(own, mapper, is_shared=False)
-        return
-    session = source.sync_session
-    refuse_if_held(session)
-    lock = lock_of(session)
-    await lock.acquire()
-    reader = Reader(source, mapper, is_shared=True)
-    try:
-        yield reader
-    finally:
-        reader.when_idle(lock.release)
+    return _own(source, mapper) if isinstance(source, async_sessionmaker) else _Turn(source, mapper)
+
+
+@asynccontextmanager
+async def _own(source: async_sessionmaker[Any], mapper: Any) -> AsyncGenerator[Reader]:
+    async with source() as own:
+        yield Reader(own, mapper, is_shared=False)
+
+
+@final
+class _Turn:
+    """One batch's turn with a session that others use too. No generator: its machinery costs as much as the rest."""
+
+    __slots__ = ("_mapper", "_reader", "_session")
+
+    _reader: Reader
+
+    def __init__(self, session: AsyncSession, mapper: Any) -> None:
+        self._session = session
+        self._mapper = mapper
+
+    async def __aenter__(self) -> Reader:
+        session = self._session.sync_session
+        refuse_if_held(session)
+        lock = lock_of(session)
+        await lock.acquire()
+        try:
+            self._reader = Reader(self._session, self._mapper, is_shared=True)
+        except BaseException:  # the mapper has no bind, say
+            lock.release()
+            raise
+        return self._reader
+
+    async def __aexit__(self, *_: object) -> None:
+        self._reader.when_idle(lock_of(self._session.sync_session).release)
 
 
 @final
@@ -204,8 +227,10 @@ class Reader:
         if not self._is_shared:
             return await self._execute(statement, params)
         answer: asyncio.Future[Sequence[Any]] = asyncio.get_running_loop().create_future()
-        self._task = task = asyncio.create_task(self._answer(answer, statement, params))
-        begins(self._session.sync_session, task)
+        start = task_starter(answer.get_loop())
+        self._task = task = start(self._answer(answer, statement, params))
+        if not task.done():  # it is where an error came before there was anything to wait for
+            begins(self._session.sync_session, task)
         try:
             return await answer
         except asyncio.CancelledError:
