@@ -23,8 +23,8 @@ KINDS += ["uvloop"] if sys.platform != "win32" else []
 KINDS += ["eager"] if sys.version_info >= (3, 12) else []
 """Stock asyncio, its debug mode, uvloop, and asyncio with eager tasks."""
 
-HANG = 60
-"""Seconds after which a test counts as hanging. Nothing ever waits for it, but a busy machine may need ten."""
+HANG = 110
+"""Seconds after which a test counts as hanging. Nothing ever waits for it, but a busy machine may need seventy."""
 
 
 def new_loop(kind: str) -> asyncio.AbstractEventLoop:

@@ -510,6 +510,10 @@ class TestTime:
         found = self.rules(batches, places=self.PLACES)
         assert found == [("loop", "warning")] * (others + 1)
 
+    def test_a_batch_that_never_ran_took_no_time(self):
+        batches = [*self.single(6, 100, 1_000), batch("B", opened=10, started=None, ended=None)]
+        assert self.rules(batches, places=self.PLACES) == [("loop", "warning")]
+
     def test_what_overlaps_is_a_hint(self):
         batches = [batch("A", opened=n, ended=n + 100, key=n, places=[0]) for n in range(6)]
         assert self.rules(batches, places=self.PLACES) == [("staggered", "hint")]
