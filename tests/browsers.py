@@ -83,8 +83,8 @@ class Browser:
             self._messages.append(json.dumps(params))
         return message
 
-    def open(self, file: Path, *, width: int = 1440, height: int = 1000, dark: bool = False) -> None:
-        """Go to a file, in a window of this size, on a machine set to light or dark."""
+    def open(self, page: Path | str, *, width: int = 1440, height: int = 1000, dark: bool = False) -> None:
+        """Go to a file, or a URL, in a window of this size, on a machine set to light or dark."""
         self._send(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -96,9 +96,14 @@ class Browser:
         self._send("Emulation.setEmulatedMedia", features=[theme])
         for noted in (self._seen, self._messages, self._requests):
             noted.clear()
-        self._send("Page.navigate", url=file.as_uri())
+        self._send("Page.navigate", url=page.as_uri() if isinstance(page, Path) else page)
+        self.wait()
+
+    def wait(self) -> None:
+        """Until a page is there that was asked for; what was said before it is forgotten after that."""
         while "Page.loadEventFired" not in self._seen:
             self._receive()
+        self._seen.clear()
 
     def run(self, script: str) -> Any:
         """What a script returns."""

@@ -24,7 +24,7 @@ class Slow(DataLoader[Any, Any]):
 
     def row(self, key: Any) -> Any:
         """One row."""
-        return {"id": key, "team_id": key % 9}
+        return {"id": key, "team_id": hash(key) % 9}
 
 
 class UserById(Slow):
@@ -48,7 +48,7 @@ class LikesOfPost(Slow):
 
     milliseconds = 5
 
-    def row(self, key: int) -> int:
+    def row(self, key: Any) -> Any:
         """A number."""
         return key * 3
 
@@ -68,7 +68,7 @@ class PostsOfFeed(Slow):
 
     milliseconds = 14
 
-    def row(self, _key: int) -> list[dict[str, int]]:
+    def row(self, _key: Any) -> list[dict[str, int]]:
         """All of them."""
         return [{"id": n, "author_id": n % 59, "photo_id": 500 + n} for n in range(80)]
 

@@ -6,9 +6,11 @@ import asyncio
 import json
 import logging
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+from browsers import browser
 from fastapi import BackgroundTasks, FastAPI, WebSocket
 from fastapi.responses import StreamingResponse
 from serving import serving
@@ -18,6 +20,8 @@ from websockets.asyncio.client import connect
 
 from dloader import DataLoader, OptionError, current_batch
 from dloader.trace import TraceMiddleware, _middleware, _requests, record
+
+CONTRAST = Path(__file__).with_name("contrast.js").read_text("utf-8")
 
 
 class Likes(DataLoader[str, int]):
@@ -323,6 +327,39 @@ class TestThePage:
                 assert int(head.headers["content-length"]) > 0
 
         run(law)
+
+    @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+    @pytest.mark.parametrize("width", [1440, 400])
+    def test_in_a_browser_by_keyboard(self, width, dark):
+        """The list, and from it to a trace: in its colours, with nothing cut off, fetched or said."""
+
+        def look(url: str) -> None:
+            with browser() as session:
+                session.open(f"{url}/__dloader__/", width=width, height=800, dark=dark)
+                assert session.run("return document.documentElement.dataset.ready") == "true"
+                back = session.run("return getComputedStyle(document.body).backgroundColor")
+                assert back == ("rgb(13, 17, 23)" if dark else "rgb(255, 255, 255)")
+                assert session.run("return document.documentElement.scrollWidth <= innerWidth")
+                assert session.run(CONTRAST)[0] >= 4.5
+                cells = "return [...document.querySelectorAll('tbody tr')].map((row) => row.children[6].className)"
+                assert session.run(cells) == ["n", "n warn", "n"]
+                if width == 1440:
+                    last = "document.querySelector('tbody svg').getBoundingClientRect().right <= innerWidth"
+                    assert session.run(f"return {last}"), "the longest path wraps"
+                session.press("Tab", "Tab", "Enter")
+                session.wait()
+                assert session.run("return document.title") == "GET /feed/7"
+                assert "7 batches" in session.run("return document.getElementById('count').textContent")
+                assert session.messages() == []
+                assert session.requests() == [f"{url}/__dloader__/", f"{url}/__dloader__/2"]
+
+        async def law():
+            async with serving(TraceMiddleware(application(), debug=True)) as client:
+                for path in ("/feed/2", "/feed/7", f"/nothing/{'x' * 150}"):
+                    await client.get(path)
+                await asyncio.to_thread(look, str(client.base_url).rstrip("/"))
+
+        asyncio.run(law())
 
     def test_what_is_kept_of_a_request_is_limited(self, monkeypatch):
         monkeypatch.setattr(_middleware, "MOST_BATCHES", 10)

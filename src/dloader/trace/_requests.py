@@ -26,6 +26,12 @@ MOST_LETTERS = 200
 MOST_BARS = 200
 MOST_LOADERS = 5
 WIDTH, HEIGHT = 120, 14
+STYLE = """.spark{display:block;margin-top:3px}.spark rect{fill:currentColor}
+td:nth-child(2){white-space:normal;overflow-wrap:anywhere;min-width:160px}td.warn{color:var(--warn);font-weight:700}
+@media(max-width:560px){th:first-child,td:first-child{display:none}th,td{padding:4px 6px}}"""
+SCRIPT = 'applyTheme();\ndocument.documentElement.dataset.ready = "true";\n'
+NUMBER = ' class="n"'
+NUMBERS = ("took", "batches", "rounds", "warnings")
 HEADS = ("time", "request", "status", "took", "batches", "rounds", "warnings", "batches running")
 
 
@@ -113,22 +119,24 @@ class LastRequests:
         Args:
             link: What the links to the traces begin with.
         """
-        heads = "".join(f'<th scope="col">{each}</th>' for each in HEADS)
+        heads = "".join(f'<th scope="col"{NUMBER if each in NUMBERS else ""}>{each}</th>' for each in HEADS)
         rows = "\n".join(_row(request, link) for request in reversed(self._requests))
         body = (
             f"<h1>The last requests</h1><p>{plural(len(self._requests), 'request')}, "
             f"of {self._requests.maxlen} that are kept at most, in this process.</p>"
             f'<div class="wide"><table id="requests"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
         )
-        return document("The last requests", body, ".spark rect{fill:currentColor}", "", {})
+        return document("The last requests", body, STYLE, SCRIPT, {})
 
 
 def _row(request: Request, link: str) -> str:
     href = escape(f"{link}{request.number}", quote=True)
-    cells = "".join(f'<td class="n">{each}</td>' for each in request.cells)
+    *numbers, warnings = request.cells
+    cells = "".join(f"<td{NUMBER}>{each}</td>" for each in numbers)
+    kind = NUMBER if warnings == "0" else ' class="n warn"'
     return (
         f'<tr><td>{request.at}</td><td><a href="{href}">{escape(request.title)}</a></td><td>{request.status}</td>'
-        f"{cells}<td>{request.picture}</td></tr>"
+        f"{cells}<td{kind}>{warnings}</td><td>{request.picture}</td></tr>"
     )
 
 

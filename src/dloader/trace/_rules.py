@@ -120,7 +120,7 @@ class _Rules:
                 yield self._finding(
                     "resolve-per-item",
                     "warning",
-                    f"{len(indices)} resolves of one {' and '.join(map(str, roots))} each{where}: "
+                    f"{len(indices):,} resolves of one {' and '.join(map(str, roots))} each{where}: "
                     f"resolve the list in one call",
                     batches,
                 )
@@ -138,7 +138,7 @@ class _Rules:
                     yield self._finding(
                         "loader-per-item",
                         "warning",
-                        f"{len(counts)} loaders {loader.name} made{where}, each given at most {max(counts)} "
+                        f"{len(counts):,} loaders {loader.name} made{where}, each given at most {max(counts)} "
                         f"{'key' if max(counts) == 1 else 'keys'}: make one per request",
                         batches,
                     )
@@ -153,7 +153,7 @@ class _Rules:
             if loader.max_batch_size == 1 and len(batches) >= ENOUGH:
                 keys = sum(batch.keys for batch in batches)
                 message = (
-                    f"{keys} keys of {loader.name} in {len(batches)} calls: its max_batch_size is 1, "
+                    f"{keys:,} keys of {loader.name} in {len(batches):,} calls: its max_batch_size is 1, "
                     f"so nothing is batched"
                 )
                 yield self._finding("limit-of-one", "warning", message, batches)
@@ -177,13 +177,13 @@ class _Rules:
         chained = sum(batch.chained for batch in single[1:])
         if chained >= 0.8 * (len(single) - 1):
             message = (
-                f"{len(single)} keys of {first.name} one after the other {self._where(first)}, each from the result "
+                f"{len(single):,} keys of {first.name} one after the other {self._where(first)}, each from the result "
                 f"before: nothing to batch; a recursive query would do it in one call"
             )
             return self._finding("chain", "info", message, single)
         severity = "info" if gap_is_long(list(map(_span, single)), self._busy) else "warning"
         message = (
-            f"{len(single)} times one key of {first.name}, one after the other, {self._where(first)}: "
+            f"{len(single):,} times one key of {first.name}, one after the other, {self._where(first)}: "
             f"ask for all with load_many, or gather"
         )
         return self._finding("loop", severity, message, single)
@@ -204,7 +204,7 @@ class _Rules:
             if len(batches) > fewest + 1 and is_sparse:
                 step = self._data.steps[batches[0].steps[0]]
                 message = (
-                    f"{keys} keys of {loader.name} at depth {step.depth} went in {len(batches)} batches where "
+                    f"{keys:,} keys of {loader.name} at depth {step.depth} went in {len(batches):,} batches where "
                     f"{fewest} would do (field {step.owner}.{step.field}): its method waits for something else first"
                 )
                 yield self._finding("split", "warning", message, batches)
@@ -216,7 +216,7 @@ class _Rules:
             if len(few) >= ENOUGH and _overlapping(few) >= 0.7:
                 keys = sum(batch.keys for batch in few)
                 message = (
-                    f"{keys} keys of {few[0].name} came one at a time while others were loading, "
+                    f"{keys:,} keys of {few[0].name} came one at a time while others were loading, "
                     f"{self._where(few[0])}: delay() or one load_many would put them together"
                 )
                 yield self._finding("staggered", "hint", message, few)
@@ -249,7 +249,7 @@ class _Rules:
             keys, again = sum(batch.keys for batch in batches), sum(batch.again for batch in batches)
             if again >= ENOUGH and again >= 0.2 * keys:
                 how = f"by {loader.instances} loaders" if loader.instances > 1 else "without a cache"
-                message = f"{again} of {keys} keys of {loader.name} were loaded before, {how}"
+                message = f"{again} of {keys:,} keys of {loader.name} were loaded before, {how}"
                 yield self._finding("again", "info", message, [batch for batch in batches if batch.again])
 
 

@@ -27,9 +27,9 @@ def duration(microseconds: float) -> str:
     """A span of time: ``870 us``, ``12.3 ms``, ``1.20 s``."""
     if microseconds < 1_000:
         return f"{microseconds:.0f} us"
-    if microseconds < 10_000_000:
+    if microseconds < 999_950:
         return f"{microseconds / 1e3:,.1f} ms"
-    return f"{microseconds / 1e6:,.1f} s"
+    return f"{microseconds / 1e6:,.2f} s"
 
 
 def plural(count: int, word: str, many: str | None = None) -> str:

@@ -1,7 +1,8 @@
 const B = DATA.batches, N = B.label.length, END = Math.max(DATA.duration, 1), ROW = 26;
 const grid = $("grid"), body = $("body"), space = $("space"), overview = $("overview"), detail = $("detail");
-const number = new Intl.NumberFormat("en"), tenths = new Intl.NumberFormat("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
-const span = (us, digits = tenths) => us === null ? "–" : us < 1000 ? Math.round(us) + " us" : us < 1e7 ? digits.format(us / 1e3) + " ms" : digits.format(us / 1e6) + " s";
+const format = (least, most) => new Intl.NumberFormat("en", { minimumFractionDigits: least, maximumFractionDigits: most });
+const number = format(0, 3), tenths = format(1, 1), cents = format(2, 2);
+const span = (us, digits) => us === null ? "–" : us < 1e3 ? number.format(Math.round(us)) + " us" : us < 999950 ? (digits || tenths).format(us / 1e3) + " ms" : (digits || cents).format(us / 1e6) + " s";
 const endOf = (i) => B.ended[i] === null ? END : B.ended[i];
 const state = { order: N > 400 ? "loader" : "opened", filter: "", bad: false, view: [0, END], open: new Set(), pick: null };
 let rows = [];
@@ -185,7 +186,10 @@ function drawOverview() {
   for (let x = 0; x < columns; x++) if (!total[x]) pen.fillRect(x, height - 2, 1, 1.5);
   const [from, to] = state.view.map((t) => t / END * width);
   pen.fillStyle = colorOf(null) + "55"; pen.fillRect(0, 0, from, height); pen.fillRect(to, 0, width - to, height);
-  pen.fillStyle = colorOf(null); pen.font = "11px system-ui"; pen.textAlign = "right"; pen.fillText("batches running, at most " + most, width - 8, 12);
+  pen.fillStyle = colorOf(null); pen.font = "11px system-ui"; pen.textAlign = "right"; 
+  const words = "batches running, at most " + number.format(most), wide = pen.measureText(words).width;
+  pen.fillStyle = getComputedStyle(document.documentElement).getPropertyValue("--bg"); pen.fillRect(width - wide - 12, 0, wide + 12, 16);
+  pen.fillStyle = colorOf(null); pen.fillText(words, width - 8, 12);
 }
 function link(i) { return el("a", { href: "#detail", onclick: (event) => { event.preventDefault(); show(i); grid.focus({ preventScroll: true }); } }, B.label[i]); }
 function links(list) { if (!list.length) return null; const out = document.createDocumentFragment(); list.slice(0, 12).forEach((i, k) => { if (k) out.append(", "); out.append(link(i)); }); if (list.length > 12) out.append(" and " + (list.length - 12) + " more"); return out; }
