@@ -6,6 +6,7 @@ import pytest
 
 import dloader
 from dloader import DloaderError, PlanError, RecursiveLoadError
+from dloader._text import shorten
 
 
 class TestErrors:
@@ -26,6 +27,13 @@ class TestErrors:
         assert error.problems == ("one", "two")
         assert str(error) == "2 problems found before resolving:\n  - one\n  - two"
         assert str(PlanError(["one"])).startswith("1 problem found")
+
+    @pytest.mark.parametrize("length", [58, 59, 1000])
+    def test_they_quote_sixty_characters_of_a_value(self, length):
+        """A quoted text of 58 is shown as it is; of a longer one both ends."""
+        shown = shorten("a" * length)
+        assert len(shown) == 60
+        assert ("..." in shown) == (length > 58)
 
     def test_a_recursive_load_names_loader_and_key(self):
         """The message is built where the error is."""

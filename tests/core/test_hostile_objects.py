@@ -258,6 +258,7 @@ class TestPolicies:
 
         run(law)
         assert "settle() was used" in caplog.text
+        assert {record.name for record in caplog.records} == {"dloader"}
 
 
 class HookedOnce(Instrument):
@@ -322,6 +323,7 @@ class TestHooks:
 
         run(law)
         assert f"raised in {hook} and was removed" in caplog.text
+        assert {record.name for record in caplog.records} == {"dloader"}
 
 
 class TestResults:
