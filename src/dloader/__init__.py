@@ -9,6 +9,7 @@ from dloader._core._types import BatchResult, LoadFunction, Requested
 from dloader.errors import (
     BatchAbortedError,
     BatchResultError,
+    CursorError,
     DloaderError,
     EndlessTreeError,
     KeyTypeError,
@@ -30,6 +31,7 @@ __all__ = (
     "BatchRecord",
     "BatchResult",
     "BatchResultError",
+    "CursorError",
     "DataLoader",
     "Dispatch",
     "DloaderError",

@@ -13,6 +13,7 @@ from dloader._text import shorten
 __all__ = (
     "BatchAbortedError",
     "BatchResultError",
+    "CursorError",
     "DloaderError",
     "EndlessTreeError",
     "KeyTypeError",
@@ -38,8 +39,15 @@ class OptionError(DloaderError, TypeError, ValueError):
     """A loader, policy or resolver was given an option that it cannot work with. Nothing was created."""
 
 
+class CursorError(OptionError):
+    """A cursor is none of the page that is asked for: of another one, cut, or altered. Nothing was requested."""
+
+
 class KeyTypeError(DloaderError, TypeError):
-    """A key is ``None`` or unhashable and the loader has no ``cache_key_fn``. Nothing was requested."""
+    """A key is ``None`` or unhashable and the loader has no ``cache_key_fn``, or its column cannot hold it.
+
+    Nothing was requested.
+    """
 
 
 class MissingKeyError(DloaderError, KeyError):

@@ -31,7 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship, with_loader_criteria
 from zoo import Member, Office, Room, Tag
 
-from dloader import DloaderError, OptionError
+from dloader import CursorError, DloaderError, OptionError
 from dloader.sqlalchemy import ByKey, Page, Query, Related
 from dloader.sqlalchemy._cursors import Cursors
 from dloader.sqlalchemy._pages import PageKey, Shape
@@ -471,7 +471,7 @@ class TestMistakes:
             wrong += [(loader, 1, cursor + each) for each in ("=", "A", "AA", "é")]
             filled.statements.clear()
             for each, parent, text_ in wrong:
-                with pytest.raises(OptionError, match="is no cursor of this page"):
+                with pytest.raises(CursorError, match="is no cursor of this page"):
                     each.page(parent, first=1, after=text_)
             assert filled.statements == []
             assert (await loader.page(1, first=1, after=cursor)).items
@@ -488,7 +488,7 @@ class TestMistakes:
             again = Related(Parent.children, order_by=case((Child.id == 1, 0), else_=1))
             assert (await loaders.get(again).page(1, first=1, after=cursor)).items
             for text_ in (cursor, cursor * 100_000, "A" * 1_000_000):
-                with pytest.raises(OptionError, match="is no cursor of this page") as caught:
+                with pytest.raises(CursorError, match="is no cursor of this page") as caught:
                     loaders.get(second).page(1, first=1, after=text_)
                 assert len(str(caught.value)) < 400
 

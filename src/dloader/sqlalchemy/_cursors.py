@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Any, final
 
-from dloader import DloaderError, OptionError
+from dloader import CursorError, DloaderError
 from dloader._text import shorten
 from dloader.sqlalchemy._is_a import is_a
 
@@ -70,7 +70,7 @@ class Cursors:
         """The values in a cursor.
 
         Raises:
-            OptionError: It is not one of this look-up and parent.
+            CursorError: It is not one of this look-up and parent.
         """
         try:
             if not isinstance(cursor, str):
@@ -83,7 +83,7 @@ class Cursors:
             ):
                 raise ValueError(cursor)
         except (TypeError, ValueError, KeyError, ArithmeticError):
-            raise OptionError(
+            raise CursorError(
                 f"{self._label}: {shorten(cursor)} is no cursor of this page: pass the start_cursor or end_cursor of "
                 f"a page of the same relationship, order and parent, unaltered"
             ) from None

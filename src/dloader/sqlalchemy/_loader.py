@@ -140,7 +140,8 @@ class RowLoader(LookupLoader):
             A future of the page. Rows that are inserted or deleted between two pages neither repeat nor hide others.
 
         Raises:
-            OptionError: The arguments do not go together, a cursor is not one of this key, or there is no order.
+            OptionError: The arguments do not go together, or there is no order.
+            CursorError: A cursor is not one of this key.
         """
         [asked] = self.page_keys([key], first, after, last, before, bool(total))
         if isinstance(asked, OptionError):
