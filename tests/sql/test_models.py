@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import itertools
+import random
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -321,6 +323,76 @@ def test_expressions_hybrids_and_deferred_columns(filled):
     filled.ask(law)
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_a_whole_row_never_answers_for_what_is_no_column_of_it(filled, first):
+    """What somebody loads by hand, before or beside, has neither deferred columns nor expressions."""
+
+    class Wide(BaseModel):
+        notes: str
+        label: str
+        login: str
+        upper: Annotated[str, From(func.upper(Member.name))]
+
+    class Out(BaseModel):
+        members: Annotated[list[Wide], Related(Office.members)]
+        every: Annotated[Any, Related(Office.members)]
+
+    async def law(loaders, session):
+        by_hand = loaders.get(Related(Office.members))
+        loads = [by_hand.load(1)]
+        if first:
+            await loads[0]
+        loads.append(Resolver(registry=loaders).resolve({"id": 1}, into=Out))
+        rows, out = await asyncio.gather(*loads)
+        assert [(each.login, each.upper) for each in out.members] == [(r.name, r.name.upper()) for r in rows]
+        assert [row.id for row in await by_hand.load(1)] == [row["id"] for row in out.every]
+        count = len(filled.statements)
+        await Resolver(registry=loaders).resolve({"id": 1}, into=Out)
+        await by_hand.load(1)
+        assert len(filled.statements) == count
+
+    filled.ask(law)
+
+
+def test_models_of_any_width_at_once(filled):
+    """Each has what it wants, whenever the others come."""
+    chosen = random.Random(3)
+    kinds = {
+        "id": int,
+        "name": str,
+        "active": bool,
+        "salary": int | None,
+        "notes": str,
+        "login": str,
+        "label": str,
+    }
+
+    def model() -> Any:
+        names = chosen.sample(list(kinds), chosen.randint(1, 4))
+        member = create_model("Member", **{name: (kinds[name], ...) for name in names})
+        return create_model("Office", members=(Annotated[list[member], Related(Office.members)], ...))
+
+    async def law(engine):
+        for _ in range(10):
+            async with request(engine) as (loaders, _session):
+
+                async def later(do: Any) -> None:
+                    for _ in range(chosen.randint(0, 4)):
+                        await asyncio.sleep(0)
+                    await do()
+
+                def resolves(wanted: Any) -> Any:
+                    return lambda: Resolver(registry=loaders).resolve(
+                        [{"id": 1}, {"id": 2}], into=list[wanted]
+                    )
+
+                every = [resolves(model()) for _ in range(5)]
+                every.append(lambda: loaders.get(Related(Office.members)).load(1))
+                await asyncio.gather(*map(later, every))
+
+    filled.run(law)
+
+
 def test_fields_without_models_hold_whole_rows(filled):
     """With all columns, also beside a model that wants fewer."""
 
@@ -505,8 +577,6 @@ class TestMistakes:
     """Found before anything is loaded, all of them in one error."""
 
     def problems(self, model: type, row: Any) -> str:
-        import asyncio
-
         async def law() -> str:
             from sqlalchemy.ext.asyncio import AsyncSession
 

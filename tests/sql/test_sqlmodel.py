@@ -6,8 +6,11 @@ from typing import Annotated
 import pytest
 from databases import Database
 from pydantic import BaseModel, ValidationError
-from sqlmodel import Field, Relationship, SQLModel
+from sqlalchemy.ext.asyncio import async_sessionmaker
+from sqlmodel import Field, Relationship, SQLModel, select
+from sqlmodel.ext.asyncio.session import AsyncSession as SQLModelSession
 
+from dloader import LoaderRegistry
 from dloader.resolver import Resolver
 from dloader.sqlalchemy import ByKey, Count, Page, Related, select_for
 
@@ -112,6 +115,25 @@ def test_its_classes_are_response_models(filled, many):
             await Resolver(registry=loaders).resolve({"name": "n" * 21, "team_id": None}, into=HeroRead)
 
     filled.ask(law)
+
+
+@pytest.mark.parametrize("of_maker", [False, True])
+def test_its_own_session(filled, of_maker):
+    """Which tells everybody not to call `execute`."""
+
+    async def law(engine):
+        async with SQLModelSession(engine) as session:
+            source = async_sessionmaker(engine, class_=SQLModelSession) if of_maker else session
+            async with LoaderRegistry({"session": source}) as loaders:
+                rows = await session.exec(select_for(TeamOut, Team).order_by(Team.id))
+                teams = await Resolver(registry=loaders).resolve(rows, into=list[TeamOut])
+                heroes = await Resolver(registry=loaders).resolve(
+                    await session.exec(select(Hero).order_by(Hero.id)), into=list[HeroOut]
+                )
+        assert [team.count for team in teams] == [2, 0]
+        assert [hero.name for hero in heroes] == ["h1", "h2", "h3"]
+
+    filled.run(law)
 
 
 def test_what_makes_itself_is_left_alone():

@@ -218,6 +218,9 @@ class RowLoader(LookupLoader):
             self._requested = requested
             if not self._wants_all:
                 self._want_anew()
+            elif self._columns_wanted().names != self._columns.names:  # deferred ones, hybrids, expressions
+                self._wanted = self._columns
+                self._want_anew()
 
     def _want_anew(self) -> None:
         """Read from now on what is wanted now; what was read with fewer columns is forgotten."""

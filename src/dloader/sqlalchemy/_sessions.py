@@ -257,7 +257,13 @@ class Reader:
 
     async def _execute(self, statement: Any, params: dict[str, Any]) -> Sequence[Any]:
         note_statement()
-        result = await self._session.execute(statement, params, bind_arguments={"mapper": self._mapper})
+        session, arguments = self._session, {"mapper": self._mapper}
+        if hasattr(
+            type(session).execute, "__deprecated__"
+        ):  # SQLModel's is only meant to be called by another name
+            result = await AsyncSession.execute(session, statement, params, bind_arguments=arguments)
+        else:
+            result = await session.execute(statement, params, bind_arguments=arguments)
         return result.all()
 
     def when_idle(self, do: Callable[[], None]) -> None:
