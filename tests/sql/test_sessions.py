@@ -238,12 +238,26 @@ class TestReadYourWrites:
 
         filled.ask(law)
 
+    def test_what_the_with_of_a_select_writes_is_read(self, postgresql):
+        """As PostgreSQL allows."""
+        postgresql.fill(zoo.Base, zoo.ROWS)
+
+        async def law(loaders, session):
+            tags = loaders.get(ByKey(Tag))
+            written = update(Tag).where(Tag.id == 1).values(word="written").returning(Tag.id).cte("written")
+            await tags.load(1)
+            await session.execute(select(written.c.id))
+            assert (await tags.load(1)).word == "written"
+
+        postgresql.ask(law)
+
     def test_a_read_clears_nothing(self, filled):
         """Of the session or of its loaders."""
 
         async def law(loaders, session):
             await loaders.get(ByKey(Tag)).load(1)
             await session.execute(select(Tag))
+            await session.execute(select(select(Tag.id).cte("read")))
             await loaders.get(ByKey(Office)).load(1)
             await loaders.get(ByKey(Tag)).load(1)
             assert loaders.get(ByKey(Tag)).statistics.cache_hits == 1

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, cast
 from weakref import WeakKeyDictionary, WeakSet
 
-from sqlalchemy import Connection, Engine, SelectBase, event
+from sqlalchemy import Connection, Engine, SelectBase, UpdateBase, event
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
 
@@ -85,8 +85,13 @@ def _executed(connection: Connection, *arguments: Any) -> None:
     sessions = _sessions.get(connection)
     if sessions:
         compiled = arguments[3].compiled
-        if compiled is None or not isinstance(compiled.statement, SelectBase):
+        if compiled is None or not isinstance(compiled.statement, SelectBase) or _writes(compiled.ctes):
             _clear(sessions)
+
+
+def _writes(ctes: Iterable[Any] | None) -> bool:
+    """Whether an INSERT, UPDATE or DELETE stands in the WITH of a SELECT."""
+    return any(isinstance(each.element, UpdateBase) for each in ctes or ())
 
 
 def _ending(connection: Connection, *_: object) -> None:
