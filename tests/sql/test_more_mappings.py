@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ import pytest
 from databases import Database, request
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import JSON, Column, ForeignKey, Integer, String, Table
-from sqlalchemy.exc import UnboundExecutionError
+from sqlalchemy.exc import InvalidRequestError, UnboundExecutionError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.orm import (
     DeclarativeBase,
@@ -203,3 +204,28 @@ def test_sessions_that_begin_by_hand(filled):
             assert (await loaders.get(ByKey(Node)).load(3)).name == "n3"
 
     filled.run(law)
+
+
+def test_a_mapping_that_is_not_complete():
+    """A class that was not imported, say: SQLAlchemy tells which, before anything is sent."""
+
+    class Incomplete(DeclarativeBase):
+        """Of its own, as one mistake holds for all of a registry."""
+
+    class Alone(Incomplete):
+        __tablename__ = "alone"
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    Alone.others = relationship("Elsewhere")
+    marker = Related(Alone.others)
+
+    async def law():
+        async with LoaderRegistry({"session": AsyncSession()}) as loaders:
+            for do in (lambda: loaders.get(marker), lambda: select_for(NameOut, Alone)):
+                with pytest.raises(InvalidRequestError, match="'Elsewhere' failed to locate a name"):
+                    do()
+
+    try:
+        asyncio.run(law())
+    finally:
+        Incomplete.registry.dispose()
