@@ -8,7 +8,7 @@ from functools import partial
 
 from benchmarks.harness.case import Case, Settings, Target, Way
 from benchmarks.peers.libraries import DLOADER, moved, pydantic_resolve
-from benchmarks.suites.resolver import by_hand as hand, corners, data, nodes, trees
+from benchmarks.suites.resolver import by_hand as hand, corners, data, nodes, rows, trees
 from benchmarks.suites.resolver.ways import (
     ASYNC,
     HAND,
@@ -60,6 +60,7 @@ def cases(settings: Settings) -> Iterator[Case]:
         prepare=from_tree,
     )
     yield from corners.cases(settings)
+    yield from rows.cases(settings)
     yield _growth(settings)
 
 
