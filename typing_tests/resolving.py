@@ -156,8 +156,36 @@ class Distinct(ICollector):
 assert_type(Distinct("names").values(), set[str])
 assert_type(Collector("names").values(), list[Any])
 assert_type(Company(id=1).resolve_title(OfficeLoader()), Future[list[Office]])
-Load(User, by="id")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-Load(OfficeLoader)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+Load(User, by="id")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+Load(OfficeLoader)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+
+
+# A tuple of names is for loaders whose keys are tuples.
+
+
+class PriceLoader(DataLoader[tuple[int, str], float]):
+    async def batch_load_fn(self, keys: list[tuple[int, str]]) -> list[float]: ...
+
+
+class AnyLoader(DataLoader[Any, float]):
+    async def batch_load_fn(self, keys: list[Any]) -> list[float]: ...
+
+
+async def load_prices(keys: Sequence[tuple[int, str]]) -> list[float]: ...
+async def load_anything(keys: list[Any]) -> list[Any]: ...
+
+
+PARTS = ("product_id", "country")
+Load(PriceLoader, by=PARTS)
+Load(PriceLoader(name="prices"), by=PARTS)
+Load(load_prices, by=PARTS, depth=1)
+Load(load_anything, by=PARTS)
+Load(AnyLoader, by=PARTS)
+Load(Unparametrised, by=PARTS)
+Load(PriceLoader, by="key")
+Load(OfficeLoader, by=PARTS)  # type: ignore[type-var]  # pyright: ignore[reportArgumentType, reportCallIssue]
+Load(OfficeLoader(), by=PARTS)  # type: ignore[type-var]  # pyright: ignore[reportArgumentType, reportCallIssue]
+Load(load_users, by=("id", "name"))  # type: ignore[type-var]  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
 # `resolve` returns what it was given, on an instance and on the class.

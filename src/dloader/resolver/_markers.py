@@ -43,6 +43,7 @@ __all__ = (
 
 L = TypeVar("L", bound=DataLoader[Any, Any])
 F = TypeVar("F", bound=Callable[..., object])
+KeyTuple = TypeVar("KeyTuple", bound=tuple[Any, ...])
 if TYPE_CHECKING:
     from typing_extensions import TypeVar as DefaultTypeVar
 
@@ -257,6 +258,16 @@ class Load(FillMarker):
         ...     helpers: Annotated[list[dict], Load(UserLoader, by="helper_ids")] = []
     """
 
+    @overload
+    def __init__(self, loader: LoaderSource, *, by: str, depth: int | None = None) -> None: ...
+    @overload
+    def __init__(
+        self,
+        loader: type[DataLoader[KeyTuple, Any]] | DataLoader[KeyTuple, Any] | BatchFunction[KeyTuple, Any],
+        *,
+        by: tuple[str, ...],
+        depth: int | None = None,
+    ) -> None: ...
     def __init__(self, loader: LoaderSource, *, by: str | tuple[str, ...], depth: int | None = None) -> None:
         names = by if isinstance(by, tuple) else (by,)
         if not names or not all(isinstance(name, str) for name in names):

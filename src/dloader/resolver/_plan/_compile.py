@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from dloader._text import did_you_mean
 from dloader.resolver._markers import ExposeAs, SendTo, is_ignored
-from dloader.resolver._plan._annotations import FieldType, field_types
+from dloader.resolver._plan._annotations import FieldType, field_types, names_in_rows
 from dloader.resolver._plan._loads import compile_fillings
 from dloader.resolver._plan._methods import Methods, compile_methods
 from dloader.resolver._plan._mistakes import has_markers, problem_of_loader, problems_of_fields
@@ -61,7 +61,7 @@ def _compile(cls: type) -> Plan:
             *_problems_of_slots(cls, hidden),
         ),
         hidden,
-        dict.fromkeys(_seen_early(fields, filling.steps, methods)),
+        dict.fromkeys(_seen_early(cls, fields, filling.steps, methods)),
         tuple(fields),
         hidden_keys=tuple(filling.hidden),
     )
@@ -91,8 +91,10 @@ def _problems_of_types(cls: type, fields: Mapping[str, FieldType], steps: Iterab
             )
 
 
-def _seen_early(fields: Mapping[str, FieldType], steps: Iterable[Step], methods: Methods) -> Iterable[str]:
-    """The fields that are filled and that methods, or properties that give keys, may look at before."""
+def _seen_early(
+    cls: type, fields: Mapping[str, FieldType], steps: Iterable[Step], methods: Methods
+) -> Iterable[str]:
+    """The fields with defaults that are filled, and that methods, or properties that give keys, may look at before."""
     by_method = [*methods.steps, *methods.posts]
     if (
         by_method
@@ -100,7 +102,9 @@ def _seen_early(fields: Mapping[str, FieldType], steps: Iterable[Step], methods:
         or any(not set(step.key.names) <= {*fields, *step.key.hidden} for step in steps if step.key)
     ):
         filled = {step.field.name for step in (*steps, *by_method)}
-        yield from (name for name in fields if name in filled)
+        yield from (
+            name for name, (_, is_optional) in names_in_rows(cls).items() if name in filled and is_optional
+        )
 
 
 def _problems_of_slots(cls: type, hidden: Sequence[str]) -> Iterable[str]:

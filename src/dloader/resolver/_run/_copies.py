@@ -51,12 +51,13 @@ class Copies:
             raw: What was given: for each node, or each distinct key.
             values: What became of it, for each node.
         """
-        field = run.step.field
-        may_be_nodes = field.classes or field.unknown
-        if may_be_nodes and not holds_nodes(raw, run, self._subtrees.graph):
-            return values
+        step, field = run.step, run.step.field
         is_shared = self.shares(run)
-        if may_be_nodes:
+        if is_shared and not (step.is_post or step in run.group.subtree.node_steps):
+            return values  # nothing is done to what it brings
+        if field.classes or field.unknown:
+            if not holds_nodes(raw, run, self._subtrees.graph):
+                return values
             if is_shared and not field.unknown and all(map(self._is_idle, field.targets())):
                 return values
         elif is_shared or CONTAINERS.isdisjoint(map(type, values)):

@@ -33,8 +33,13 @@ def holds_nodes(rows: Sequence[Any], run: StepRun, graph: ModelGraph) -> bool:
     while todo:
         found, field = todo.pop()
         kinds = _kinds_of(found)
-        if list in kinds:
-            found = _items_of_lists(found)
+        nested = 0
+        while list in kinds and nested < MOST_NESTED:
+            nested += 1
+            lists: Sequence[Any] = (
+                found if len(kinds) == 1 else [row if type(row) is list else [row] for row in found]
+            )
+            found = list(chain.from_iterable(lists))
             kinds = _kinds_of(found)
         if any(map(_may_be_nodes, kinds - ROWS)) or (field.unknown and dict in kinds):
             return True
@@ -91,12 +96,3 @@ def _value_of(row: Any, name: str, only_mappings: bool) -> Any:
         with suppress(Exception):  # what was read by another name may have nothing, or raise, by this one
             value = getattr(row, name, None)
     return value
-
-
-def _items_of_lists(rows: Sequence[Any]) -> Sequence[Any]:
-    depth = 0
-    while depth < MOST_NESTED and list in set(map(type, rows)):
-        depth += 1
-        lists: list[list[Any]] = [row if type(row) is list else [row] for row in rows]
-        rows = list(chain.from_iterable(lists))
-    return rows
