@@ -143,7 +143,9 @@ def form_of(values: Sequence[Any], special: frozenset[str]) -> Form:
     """
     kinds = set(map(type, values))
     while list in kinds:
-        lists: list[list[Any]] = [value if type(value) is list else [value] for value in values]
+        lists: Any = values
+        if len(kinds) > 1:
+            lists = [value if type(value) is list else [value] for value in values]
         values = list(chain.from_iterable(lists))
         kinds = set(map(type, values))
     kinds.discard(type(None))
@@ -152,7 +154,14 @@ def form_of(values: Sequence[Any], special: frozenset[str]) -> Form:
     if not all(issubclass(kind, Mapping) for kind in kinds):
         return Form.EITHER
     rows = cast(Sequence[Mapping[Any, Any]], [value for value in values if value is not None])
-    return Form.MAPPINGS if any(not special.isdisjoint(row) for row in rows) else Form.BARE
+    return Form.MAPPINGS if any(_has(name, rows) for name in special) else Form.BARE
+
+
+def _has(name: str, rows: Sequence[Mapping[Any, Any]]) -> bool:
+    for row in rows:  # noqa: SIM110 - a fifth of the time that a generator takes
+        if name in row:
+            return True
+    return False
 
 
 def _is_object(kind: Any) -> bool:
