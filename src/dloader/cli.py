@@ -196,10 +196,10 @@ def plan(chosen: argparse.Namespace) -> int:
 
             found = found.compare(Trace.load(chosen.trace))
         excess = [
-            f"at most {most:,} {what}"
+            f"at most {most:,} {what if most == 1 else what + 's'}"
             for most, number, what in (
-                (chosen.max_rounds, found.rounds, "rounds"),
-                (chosen.max_calls, found.calls, "calls"),
+                (chosen.max_rounds, found.rounds, "round"),
+                (chosen.max_calls, found.calls, "call"),
             )
             if most is not None and number > most
         ]

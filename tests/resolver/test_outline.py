@@ -636,7 +636,7 @@ class TestCommand:
             (["--max-rounds", "7", "--max-calls", "14"], 0, ""),
             (["--max-rounds", "6"], 1, "Wanted: at most 6 rounds."),
             (["--max-calls", "13"], 1, "Wanted: at most 13 calls."),
-            (["--max-calls", "1", "--max-rounds", "1"], 1, "Wanted: at most 1 rounds, at most 1 calls."),
+            (["--max-calls", "1", "--max-rounds", "1"], 1, "Wanted: at most 1 round, at most 1 call."),
         ],
     )
     def test_limits(self, capsys, limits, code, wanted):

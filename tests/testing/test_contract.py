@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from dloader import DataLoader, KeyTypeError, OptionError
 from dloader.testing import BatchFunctionError, check_batch_function
+from dloader.testing._alike import is_alike
 from dloader.trace._sites import shown_file
 
 ROWS = {key: f"u{key}" for key in range(1, 501)}
@@ -102,6 +103,10 @@ async def things(keys):
     return [Thing(key) for key in keys]
 
 
+async def opaque(keys):
+    return [object() for _ in keys]
+
+
 async def incomparable(keys):
     return [Incomparable() for _ in keys]
 
@@ -135,7 +140,7 @@ FAULTS = {
     one_list_for_all: "gave keys 0 and 1 the same list: what is added to one is added to both",
     coroutines: "gave <coroutine object sleep at ",
     futures: "gave <Future pending> for key 0, which nobody awaits",
-    things: "gives another result for 0 each time: pass same=",
+    opaque: "gives another result for 0 each time: pass same=",
     incomparable: "gave Incomparable(), which cannot be compared (ValueError: ambiguous): pass same=",
     endless: "returned 2 results for 1 keys",
     swaps_errors: "gives another result for 0 together with other keys than alone: keys [0, 1]\n"
@@ -198,7 +203,40 @@ def test_right_functions_pass(function):
 
 
 def test_results_without_equality_are_compared_as_same_says():
-    check_batch_function(things, [1, 2, 3], same=lambda one, other: one.key == other.key)
+    check_batch_function(opaque, [1, 2, 3], same=lambda one, other: type(one) is type(other))
+
+
+class TestResultsWithoutEquality:
+    """Rows of an ORM: what they hold is compared, if nothing else is said."""
+
+    def test_the_same_rows_pass_whatever_they_stand_in_and_lead_to(self):
+        async def rows(keys):
+            found = []
+            for key in keys:
+                book, author = Thing(key), Thing(-key)
+                book.author, author.books, author._state = author, [book], object()
+                found.append({"rows": [book], "pair": (author, 1)})
+            return found
+
+        check_batch_function(rows, [1, 2, 3])
+
+    @pytest.mark.parametrize("deep", [False, True])
+    def test_other_rows_do_not(self, deep):
+        async def rows(keys):
+            things = [Thing(key) for key in sorted(keys)]
+            for thing in things if deep else ():
+                thing.inner, thing.key = [Thing(thing.key)], 0
+            return things
+
+        with pytest.raises(BatchFunctionError, match="gave key 2 the result of key 1"):
+            check_batch_function(rows, [1, 2])
+
+    @pytest.mark.parametrize(
+        ("one", "other"),
+        [([1], [1, 2]), ({"a": 1}, {"b": 1}), ([1], (1,)), (Thing(1), 1), ([object()], [object()])],
+    )
+    def test_things_of_other_sizes_and_kinds(self, one, other):
+        assert not is_alike(one, other)
 
 
 class Users(DataLoader[int, str]):

@@ -6,6 +6,7 @@ import asyncio
 import datetime as dt
 import decimal
 import json
+import re
 import sys
 import uuid
 from collections import UserDict
@@ -286,6 +287,16 @@ class TestValuesThatCannotBeWritten:
         load_same.__annotations__["return"] = list[Same]
         assert "it would be another one when it is read again" in refused(path, DataLoader(load_same))
 
+    def test_nor_those_of_a_type_that_pydantic_does_not_know(self, path):
+        class Things(DataLoader[int, list[Thing]]):
+            async def batch_load_fn(self, keys):
+                return [[Thing()] for _ in keys]
+
+        said = refused(path, Things())
+        assert re.search(
+            r"it is declared as list\[.*Thing\], which Pydantic does not know: let the batch", said
+        )
+
     def test_nor_those_of_a_type_that_is_not_there(self, path):
         async def load_odd(keys) -> list[NotThere]:  # noqa: F821
             return [Thing() for _ in keys]
@@ -294,7 +305,9 @@ class TestValuesThatCannotBeWritten:
 
     def test_nor_others_without_pydantic(self, path, monkeypatch):
         monkeypatch.setitem(sys.modules, "pydantic", None)
-        assert "its type is not known" in refused(path, DataLoader(load_points))
+        assert "it takes Pydantic to write it as the Point that it is" in refused(
+            path, DataLoader(load_points)
+        )
 
     def test_nor_two_for_one_key(self, path):
         values = iter(range(5))

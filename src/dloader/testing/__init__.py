@@ -4,7 +4,7 @@ Needs nothing but the standard library; `check_batch_function` alone needs Hypot
 with it, a plugin brings a fixture, a marker and ``--dloader-trace``.
 
 Read in this order: `_budget` and `_report` (batch_budget, and what its failures say), `_scale` (assert_scales),
-`_contract` and `_calls` (check_batch_function), `_recorded`, `_tape` and `_values` (recorded),
+`_contract`, `_calls` and `_alike` (check_batch_function), `_recorded`, `_tape` and `_values` (recorded),
 `_test_pages` (what the pytest plugin does once it is used).
 """
 

@@ -12,6 +12,7 @@ from dloader import DataLoader, OptionError
 from dloader._sources import make_loader
 from dloader._text import shorten
 from dloader.lowlevel import BatchFunction, cache_key_of
+from dloader.testing._alike import is_alike
 from dloader.testing._calls import IN_ORDER, BatchFunctionError, Calls, described, place_of
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ def check_batch_function(
         load: The batch function; or a loader, where it needs one (``UserLoader(db=db)``); or a loader class that can
             be made without arguments. Only its batch function is called.
         keys: A Hypothesis strategy; or the keys there are.
-        same: Whether two results are the same, for those without ``==``.
+        same: Whether two results are the same. Default: whether they are equal, or, where their class has no ``==``
+            (rows of an ORM), whether their attributes are.
         max_examples: How many sets of keys are tried; about three calls each.
         deadline: Hypothesis's, in milliseconds for one set. Default: any time.
 
@@ -171,9 +173,7 @@ class _Contract:
         if isinstance(one, Exception) or isinstance(other, Exception):
             return type(one) is type(other) and described(one) == described(other)
         try:
-            return one is other or bool(
-                one == other if self._same_results is None else self._same_results(one, other)
-            )
+            return one is other or bool((self._same_results or is_alike)(one, other))
         except Exception as error:
             raise BatchFunctionError(
                 f"gave {shorten(one)}, which cannot be compared ({described(error)}): pass same="

@@ -61,7 +61,7 @@ class Values:
     """
 
     def __init__(self, loader: DataLoader[Any, Any], function: object) -> None:
-        self._adapter = _adapter(loader, function)
+        self._adapter, self._why_not = _adapter(_value_type(loader, function))
 
     def write(self, value: object) -> object:
         """As JSON.
@@ -75,9 +75,7 @@ class Values:
         if written is not IMPOSSIBLE and self.read(written) == value:
             return written
         if self._adapter is None:
-            raise OptionError(
-                "it is no JSON, and its type is not known: write DataLoader[K, V], or -> list[V]"
-            )
+            raise OptionError(f"it is no JSON, and {self._why_not}")
         try:
             written = {"$value": self._adapter.dump_python(value, mode="json", warnings="error")}
             same = self.read(written) == value
@@ -125,16 +123,20 @@ def _read(written: Any) -> Any:
     return {name: _read(each) for name, each in fields.items()}
 
 
-def _adapter(loader: DataLoader[Any, Any], function: object) -> Any:
-    kind = _value_type(loader, function)
+def _adapter(kind: Any) -> tuple[Any, str]:
+    """What writes values of a type; or None, and why there is nothing."""
     if kind is None:
-        return None
+        return None, "its type is not known: write DataLoader[K, V], or -> list[V]"
+    name = kind.__name__ if type(kind) is type else kind
     try:
         from pydantic import TypeAdapter  # noqa: PLC0415 - only for values of declared types
 
-        return TypeAdapter(kind)
-    except Exception:  # there is no Pydantic, or it does not know the type
-        return None
+        return TypeAdapter(kind), ""
+    except ImportError:
+        return None, f"it takes Pydantic to write it as the {name} that it is declared as"
+    except Exception:
+        words = f"it is declared as {name}, which Pydantic does not know"
+        return None, f"{words}: let the batch function return models, dataclasses or dicts"
 
 
 def _value_type(loader: DataLoader[Any, Any], function: object) -> Any:
