@@ -32,6 +32,7 @@ OURS, METHODS, ORM, PEER = (
 JOIN, NAIVE = "by hand, one join", "naive, one query per row"
 RELATED, BY_LEVEL = "dloader, Related", "by hand, one query per level"
 IN_JSON = "json_agg, one document"
+FIELDS, LOADERS = "dloader, related", "Strawberry's DataLoaders, by hand"
 POSTGRES = os.environ.get("DLOADER_POSTGRES", "postgresql+asyncpg://postgres@127.0.0.1:5432/test")
 MARIADB = os.environ.get("DLOADER_MARIADB", "mysql+asyncmy://root@127.0.0.1:3306/test")
 
@@ -46,6 +47,8 @@ def cases(settings: Settings) -> Iterator[Case]:
             yield _on(database, url, settings.companies)
         for companies in settings.roots if mapped else ():
             yield _mapped_on(database, url, companies)
+        if mapped and peers.load("strawberry"):
+            yield _graphql_on(database, url, settings.companies)
 
 
 def _databases() -> Iterator[tuple[str, str]]:
@@ -87,6 +90,25 @@ def _mapped_on(database: str, url: str, companies: int) -> Case:
         for of in ("time", "cpu")
     ]
     return Case("database", name, nodes, "node", ways, targets, _dump, around=_tables(url, companies))
+
+
+def _graphql_on(database: str, url: str, companies: int) -> Case:
+    from benchmarks.suites.database import graphql, schema
+
+    ways = [
+        Way(name, partial(_build, url, build))
+        for name, build in ((FIELDS, graphql.filled), (LOADERS, graphql.loaded))
+    ]
+    targets = [Target(FIELDS, (LOADERS,), 0.6, of="cpu")]
+    return Case(
+        "database",
+        f"nested GraphQL answer from {database}",
+        schema.nodes(companies),
+        "node",
+        ways,
+        targets,
+        around=_tables(url, companies),
+    )
 
 
 def _tables(url: str, companies: int) -> Callable[[], AbstractContextManager[None]]:
