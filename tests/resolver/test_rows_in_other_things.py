@@ -71,6 +71,19 @@ class TestContainers:
 
         run(law)
 
+    def test_they_are_not_looked_for_without_end(self, run, rows):
+        deep: Any = {"id": 1, "first": rows[0]}
+        for number in range(9):
+            deep = {"id": number, "below": [deep]}
+
+        async def law():
+            shelf = await Resolver().resolve(deep, into=Shelf, exclude={"name", "below.name"})
+            for _ in range(9):
+                (shelf,) = shelf.below
+            assert shelf.id == 1
+
+        run(law)
+
     def test_what_loaders_give(self, run, rows):
         async def load(keys: list[int]) -> list[Any]:
             return [tuple(rows), (), None][: len(keys)]

@@ -53,14 +53,12 @@ class Copies:
         """
         step, field = run.step, run.step.field
         is_shared = self.shares(run)
-        if is_shared and not (step.is_post or step in run.group.subtree.node_steps):
+        if is_shared and step not in run.group.subtree.node_steps:
             return values  # nothing is done to what it brings
         if field.classes or field.unknown:
             if not holds_nodes(raw, run, self._subtrees.graph):
                 return values
-            if is_shared and not field.unknown and all(map(self._is_idle, field.targets())):
-                return values
-        elif is_shared or CONTAINERS.isdisjoint(map(type, values)):
+        elif CONTAINERS.isdisjoint(map(type, values)):
             return values
         if is_shared:
             return [self._copied(value, self._shared) for value in values]
@@ -77,9 +75,6 @@ class Copies:
     def of_default(self, value: Any) -> Any:
         """A copy of a field's default, which all nodes share."""
         return self._copied(value, {})
-
-    def _is_idle(self, kind: type) -> bool:
-        return self._subtrees[kind] is None
 
     # -- copying ---------------------------------------------------------------------------------------------
 
