@@ -1,6 +1,7 @@
 """What is found, and what is not: programs that ask badly, and programs that only look like them, really run."""
 
 import asyncio
+from functools import partial
 from typing import Annotated
 
 import pytest
@@ -354,6 +355,65 @@ class TestPrograms:
 
 
 @pytest.mark.usefixtures("no_gap_is_long")
+class Repository:
+    """Has a batch function for a method."""
+
+    async def load(self, keys):
+        return keys
+
+
+async def load_for(tenant, keys):
+    return keys
+
+
+def closure_of(item):
+    async def load(keys):
+        return [(item, key) for key in keys]
+
+    return load
+
+
+class TestFunctionsThatAreMadeAnew:
+    """A closure, a partial and a bound method are others each time, and what they do is the same."""
+
+    MAKERS = pytest.mark.parametrize(
+        "make",
+        [closure_of, lambda item: partial(load_for, item), lambda _: Repository().load],
+        ids=["closure", "partial", "method"],
+    )
+
+    @MAKERS
+    def test_one_for_each_item_is_found(self, run, make):
+        async def law():
+            with record() as trace:
+                for item in range(0, 60, 10):
+                    await DataLoader(make(item)).load(item)
+            assert [found.rule for found in trace.warnings] == ["loader-per-item"]
+            assert [total.batches for total in trace.loaders] == [6]
+            assert len(trace.summary()) == 1
+
+        run(law)
+
+    @MAKERS
+    def test_also_while_it_runs(self, run, make):
+        async def law():
+            with record(strict=True):
+                for item in range(0, 60, 10):
+                    await DataLoader(make(item)).load(item)
+
+        with pytest.raises(RepeatedLoadError, match="5 loaders .* made, one for each item"):
+            run(law)
+
+    def test_those_with_names_of_their_own_stay_apart(self, run):
+        async def law():
+            with record() as trace:
+                for name in ("users", "teams"):
+                    await DataLoader(partial(load_for, name), name=name).load(1)
+            assert trace.summary() == {"users": [1], "teams": [1]}
+
+        run(law)
+
+
 class TestChains:
     """One key comes out of the result before: there is nothing to batch."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from types import CodeType
 from typing import Any, final
@@ -17,7 +17,7 @@ from dloader.trace._repeats import Repeats
 from dloader.trace._rounds import rounds_of
 from dloader.trace._rules import find
 from dloader.trace._sites import Sites, place_of, shown_file
-from dloader.trace._strict import source_of
+from dloader.trace._strict import kind_of, source_of
 
 __all__ = ("build", "dotted_name")
 
@@ -52,8 +52,8 @@ class _Builder:
         for index, entry in enumerate(self._entries):
             if entry.step in self._step_batches and index not in self._step_batches[entry.step]:
                 self._step_batches[entry.step].append(index)
-        self._loaders: dict[int, int] = {}
-        """By the id of a source, its place."""
+        self._loaders: dict[Hashable, int] = {}
+        """The place of each kind."""
         self._data: list[LoaderData] = []
 
     def build(self) -> TraceData:
@@ -121,11 +121,11 @@ class _Builder:
     def _add_loaders(self) -> None:
         for made in self._seen.loaders.values():
             loader: Any = made.loader
-            source = source_of(loader)
-            index = self._loaders.get(id(source))
+            kind = kind_of(loader)
+            index = self._loaders.get(kind)
             if index is None:
-                self._loaders[id(source)] = index = len(self._data)
-                self._data.append(_loader_data(loader, source))
+                self._loaders[kind] = index = len(self._data)
+                self._data.append(_loader_data(loader, source_of(loader)))
             data = self._data[index]
             keys = data.add(self._recorder.after[made.loader], made.before)
             if made.is_new:
@@ -207,14 +207,14 @@ class _Builder:
         ]
 
     def _instances(self) -> Mapping[ObservedLoader, int]:
-        counts: dict[int, int] = {}
+        counts: dict[Hashable, int] = {}
         found: dict[ObservedLoader, int] = {}
         for entry in self._entries:
             loader = entry.record.loader
             if loader not in found:
-                source = id(source_of(loader))
-                found[loader] = counts.get(source, 0)
-                counts[source] = found[loader] + 1
+                kind = kind_of(loader)
+                found[loader] = counts.get(kind, 0)
+                counts[kind] = found[loader] + 1
         return found
 
     def _batch(
@@ -233,7 +233,7 @@ class _Builder:
         expected: object = entry.expected or getattr(loader, "expected", None)
         return TracedBatch(
             index,
-            self._loaders[id(source_of(loader))],
+            self._loaders[kind_of(loader)],
             loader.name,
             instances[loader],
             record.number,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import inspect
+from collections.abc import Hashable, Iterable, Mapping
 from itertools import pairwise, takewhile
 from typing import Any, Protocol, final
 
@@ -11,7 +12,7 @@ from dloader.instruments import BatchRecord, ObservedLoader, Statistics, StepRec
 from dloader.trace._gaps import Busy, Span, gap_is_long
 from dloader.trace._sites import Sites
 
-__all__ = ("ENOUGH", "StrictCases", "source_of", "stands_in")
+__all__ = ("ENOUGH", "StrictCases", "kind_of", "source_of", "stands_in")
 
 ENOUGH = 5
 """So many make a case."""
@@ -57,12 +58,12 @@ class StrictCases:
         loaders: Mapping[ObservedLoader, SeenLoader],
     ) -> tuple[str, str] | None:
         """What is wrong with opening one more batch here, if something is, and the cure."""
-        name, source = record.loader.name, source_of(record.loader)
-        alike = self._alike(source, loaders[record.loader], loaders.values())
+        name, kind = record.loader.name, kind_of(record.loader)
+        alike = self._alike(kind, loaders[record.loader], loaders.values())
         if alike >= ENOUGH:
             return f"{alike} loaders {name} made, one for each item", "make one per request"
         where: object = sites[:1] if step is None else (step.owner, step.field, step.depth, step.phase)
-        case = self._cases.setdefault((source, where), [])
+        case = self._cases.setdefault((kind, where), [])
         if len(case) >= ENOUGH - 1 and self._is_loop(case[-(ENOUGH - 1) :]):
             return (
                 f"{ENOUGH} times one key of {name}, one after the other",
@@ -71,12 +72,12 @@ class StrictCases:
         case.append(record)
         return None
 
-    def _alike(self, source: object, made: SeenLoader, others: Iterable[SeenLoader]) -> int:
+    def _alike(self, kind: Hashable, made: SeenLoader, others: Iterable[SeenLoader]) -> int:
         """How many loaders of a class were made at the same place, and hardly used."""
         return sum(
             other.is_new
             and other.sites == made.sites
-            and source_of(other.loader) is source
+            and kind_of(other.loader) == kind
             and other.loader.statistics.keys <= 2
             for other in others
             if made.is_new
@@ -125,3 +126,16 @@ def source_of(loader: Any) -> object:
     """What a loader is made of: its class, or its batch function."""
     kind: Any = loader.__class__
     return loader.load_fn if kind is DataLoader else kind
+
+
+def kind_of(loader: Any) -> Hashable:
+    """What all loaders have in common that are made of the same.
+
+    Closures, partials and bound methods are others each time that they are made, and their code is one and the same.
+    """
+    source: Any = source_of(loader)
+    if isinstance(source, type):
+        return id(source)
+    function: Any = inspect.unwrap(getattr(source, "func", source))
+    code = getattr(getattr(function, "__func__", function), "__code__", source)
+    return loader.name, id(code)
