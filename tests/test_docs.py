@@ -23,10 +23,12 @@ import runpy
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from types import CodeType, ModuleType
 
 import pytest
+from extras import EXTRAS, skip_without_extra
 
 import dloader
 
@@ -113,6 +115,7 @@ def run_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
 
 @page
 def test_the_examples_of_a_page_run_and_print_what_is_shown(path, run_page):
+    skip_without_extra(path.stem)
     run_page(path)
 
 
@@ -179,7 +182,8 @@ def test_the_example_of_a_service_answers(monkeypatch):
 def docstring_examples() -> list[doctest.DocTest]:
     """The ``>>>`` examples of all modules, private ones too: public objects are defined there."""
     finder = doctest.DocTestFinder(exclude_empty=True)
-    modules = [dloader, *(importlib.import_module(info.name) for info in _walk())]
+    names = [info.name for info in _walk() if find_spec(EXTRAS.get(info.name, "dloader")) is not None]
+    modules = [dloader, *map(importlib.import_module, names)]
     return [example for module in modules for example in finder.find(module) if example.examples]
 
 

@@ -11,11 +11,13 @@ import pkgutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
 import pytest
+from extras import EXTRAS, skip_without_extra
 
 import dloader
 
@@ -83,6 +85,7 @@ def public_names(module: ModuleType) -> tuple[str, ...]:
 
 @public_module
 def test_a_public_module_lists_what_it_defines_and_nothing_it_has_not(name):
+    skip_without_extra(name)
     module = importlib.import_module(name)
     listed = public_names(module)
     assert type(listed) is tuple
@@ -100,7 +103,7 @@ def test_the_core_lists_all_that_it_imports():
 def documented_aliases() -> set[str]:
     """Names assigned at the top of a module with a docstring below."""
     found: set[str] = set()
-    for name in MODULES:
+    for name in (name for name in MODULES if find_spec(EXTRAS.get(name, "dloader")) is not None):
         body = syntax_of(importlib.import_module(name)).body
         for statement, below in itertools.pairwise(body):
             is_docstring = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
@@ -115,6 +118,7 @@ def documented_aliases() -> set[str]:
 
 @public_module
 def test_every_public_object_has_a_docstring_of_its_own(name):
+    skip_without_extra(name)
     module = importlib.import_module(name)
     assert module.__doc__, f"{name} has no docstring"
     aliases = documented_aliases()
@@ -177,6 +181,7 @@ def import_without(missing: str, module: str) -> str:
         ("dloader.compat.pydantic_resolve", "resolver", "pydantic"),
         ("dloader.compat.pydantic_resolve.integration.sqlalchemy", "sqlalchemy", "sqlalchemy"),
         ("dloader.fastapi", "fastapi", "fastapi"),
+        ("dloader.redis", "redis", "redis"),
     ]
     + [("dloader.sqlalchemy", "sqlalchemy", each) for each in ("sqlalchemy", "greenlet", "pydantic")]
     + [
@@ -191,7 +196,8 @@ def test_a_missing_extra_fails_at_import_with_the_line_that_installs_it(module, 
 
 
 @pytest.mark.parametrize(
-    ("name", "missing"), [("dloader.fastapi", "fastapi"), ("dloader.sqlalchemy", "sqlalchemy")]
+    ("name", "missing"),
+    [("dloader.fastapi", "fastapi"), ("dloader.redis", "redis"), ("dloader.sqlalchemy", "sqlalchemy")],
 )
 def test_a_missing_extra_keeps_its_name(monkeypatch, name, missing):
     """In this process, where its lines are counted."""

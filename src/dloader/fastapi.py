@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.requests import ClientDisconnect
 
 from dloader import Instrument, Limit, LoaderRegistry, OptionError
+from dloader.store import Store
 
 del _fastapi
 
@@ -59,6 +60,7 @@ def loaders(
     loader_params: Mapping[Any, Mapping[str, Any]] | None = None,
     instruments: Iterable[Instrument] = (),
     max_concurrency: int | Limit | None = None,
+    store: Store | None = None,
     **values: object,
 ) -> Callable[..., AsyncGenerator[LoaderRegistry]]:
     """Make a dependency that gives each request (or WebSocket) a `LoaderRegistry` of its own.
@@ -72,6 +74,7 @@ def loaders(
         loader_params: As of `LoaderRegistry`.
         instruments: As of `LoaderRegistry`.
         max_concurrency: As of `LoaderRegistry`; a number is for each request, a `Limit` for all of them together.
+        store: As of `LoaderRegistry`: one for all requests.
         values: The parameters of loaders, by name. Each is a dependency (a callable, ``Depends(...)``, or a type
             ``Annotated[T, Depends(...)]``), which FastAPI calls for each request, overrides included. Anything that
             cannot be called is the value itself, the same for all requests, and so is an ``async_sessionmaker``.
@@ -111,7 +114,7 @@ def loaders(
             given[name] = value
         else:
             asked.append(parameter)
-    return _RegistryOfRequest(asked, given, loader_params, tuple(instruments), max_concurrency)
+    return _RegistryOfRequest(asked, given, loader_params, tuple(instruments), max_concurrency, store)
 
 
 class _RegistryOfRequest:
@@ -127,6 +130,7 @@ class _RegistryOfRequest:
         loader_params: Mapping[Any, Mapping[str, Any]] | None,
         instruments: tuple[Instrument, ...],
         max_concurrency: int | Limit | None,
+        store: Store | None,
     ) -> None:
         self.__signature__ = Signature(asked)
         self._given = given
@@ -134,6 +138,7 @@ class _RegistryOfRequest:
             "loader_params": loader_params,
             "instruments": instruments,
             "max_concurrency": max_concurrency,
+            "store": store,
         }
         LoaderRegistry(given, **self._options)  # a wrong option is told now, not at the first request
 

@@ -35,15 +35,17 @@ class Statistics(NamedTuple):
     """What a loader has done since it was made; a snapshot that does not change any more."""
 
     batches: int
-    """How often the batch function was called."""
+    """How many batches there were: how often the batch function was called, or a store in its place."""
     keys: int
-    """How many keys those calls were given."""
+    """How many keys those had."""
     cache_hits: int
     """How many keys were answered from ``cache_map``."""
     merged: int
     """How many keys joined a load of the same key: one under way, or one in the same set of keys."""
     errors: int
     """How many batches failed as a whole."""
+    store_hits: int = 0
+    """How many of the keys of batches the store had, so that they were not loaded: see `dloader.store`."""
 
     @property
     def loads(self) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from inspect import isawaitable
-from typing import Any, TypeVar, cast, final
+from typing import TYPE_CHECKING, Any, TypeVar, cast, final
 
 from dloader._core._batch import Batch
 from dloader._core._cache import Cache
@@ -32,6 +32,10 @@ from dloader._core._types import MISSING, BatchFunction, K, V, kinds_of
 from dloader._core._wait_graph import batch_here, current_place
 from dloader.errors import WrongLoopError
 from dloader.instruments import watching
+
+if TYPE_CHECKING:
+    from dloader._core._second_level import SecondLevel
+    from dloader.store import Store
 
 __all__ = (
     "AskedSince",
@@ -56,12 +60,15 @@ __all__ = (
     "copied",
     "dispatch_policy_of",
     "drain_together",
+    "finish_stored",
     "first_unusable_index",
     "for_callers_alone",
+    "forget_without_store",
     "is_inside_batch",
     "is_missing",
     "is_taken",
     "is_watched",
+    "keep_in_store",
     "keys_are_cache_keys",
     "kinds_of",
     "make_cache",
@@ -395,6 +402,44 @@ def close_now(loader: DataLoader[Any, Any], why: str) -> None:
 def share_limit(loader: DataLoader[Any, Any], limit: Limit) -> None:
     """Have the batches of a loader need places of a limit too, beside those that they need already."""
     _pending(loader).queue.share(limit)
+
+
+def keep_in_store(
+    loader: DataLoader[Any, Any], store: Store, namespace: object, listens_after: float
+) -> None:
+    """Have a loader look into a store first, if its class says so.
+
+    Args:
+        loader: One that has its parameters.
+        store: The store.
+        namespace: What is the same for all loaders of its owner.
+        listens_after: How many seconds after its first batch it begins to hear what other processes clear.
+
+    Raises:
+        OptionError: It has ``store_ttl``, and what it says cannot be kept in a store.
+    """
+    if loader.store_ttl is not None:
+        level: SecondLevel = getattr(loader, "_dloader_keep_in")(store, namespace, listens_after)  # noqa: B009
+        level.policy.check()
+
+
+async def finish_stored(loaders: Iterable[DataLoader[Any, Any]]) -> None:
+    """Wait until what some loaders have written and deleted in their stores is there."""
+    for loader in loaders:
+        level = _pending(loader).queue.fetch.store
+        if level is not None:
+            await level.aclose()
+
+
+def forget_without_store(loader: DataLoader[Any, Any]) -> None:
+    """Forget what a loader has cached, as its own transaction sees something else now than all others.
+
+    Its store is left alone: nothing is deleted there; and from now on it neither reads it nor writes to it.
+    """
+    level = _pending(loader).queue.fetch.store
+    if level is not None:
+        level.bypass()
+    getattr(loader, "_dloader_forget_all")()  # noqa: B009
 
 
 def _for_each(

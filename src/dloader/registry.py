@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from dloader._core._limit import Limit
 from dloader._core._loader import DataLoader
 from dloader._core._types import BatchFunction, K, V
 from dloader._params import GivenParams, make_loader_with
 from dloader._sources import StandIn, identity_of
+from dloader._stored._guard import check_store
 from dloader._text import shorten
 from dloader.errors import LoaderClosedError, OptionError
 from dloader.instruments import Instrument
@@ -20,11 +21,19 @@ from dloader.lowlevel import (
     close_to_others,
     close_together,
     drain_together,
+    finish_stored,
     is_inside_batch,
+    keep_in_store,
     share_limit,
 )
 
+if TYPE_CHECKING:
+    from dloader.store import Store
+
 __all__ = ("LoaderRegistry",)
+
+LISTENS_AFTER = 0.5
+"""Seconds after which a loader of a request listens to what other processes clear: most requests are over by then."""
 
 L = TypeVar("L", bound=DataLoader[Any, Any])
 
@@ -67,6 +76,8 @@ class LoaderRegistry:
         loader_params: Mapping[Any, Mapping[str, Any]] | None = None,
         instruments: Iterable[Instrument] = (),
         max_concurrency: int | Limit | None = None,
+        store: Store | None = None,
+        store_namespace: object = None,
     ) -> None:
         """Make a registry.
 
@@ -78,6 +89,9 @@ class LoaderRegistry:
             instruments: Hooks that watch all its loaders.
             max_concurrency: How many batches all its loaders together run at once; a `Limit` may be shared further.
                 What a loader's own ``max_concurrency`` says holds as well.
+            store: A second-level cache, for those of its loaders whose classes have ``store_ttl``; see `dloader.store`.
+            store_namespace: What the values of all its loaders depend on beside their parameters, the tenant say: in
+                the store they share nothing with those of another.
 
         Raises:
             OptionError: An argument cannot be used.
@@ -86,6 +100,10 @@ class LoaderRegistry:
         self._params = GivenParams(params, loader_params)
         self._instruments = _checked(instruments)
         self._limit = _limit(max_concurrency)
+        self._store = store
+        self._namespace = store_namespace
+        if store is not None:
+            check_store("LoaderRegistry(store=)", store)
         self._loaders: dict[Hashable, DataLoader[Any, Any]] = {}
         """By source."""
         self._replaced: list[DataLoader[Any, Any]] = []
@@ -169,6 +187,8 @@ class LoaderRegistry:
             loader.add_instrument(instrument)
         if self._limit is not None:
             share_limit(loader, self._limit)
+        if self._store is not None:
+            keep_in_store(loader, self._store, self._namespace, LISTENS_AFTER)
         if self._is_draining:
             close_to_others(loader)
 
@@ -203,7 +223,7 @@ class LoaderRegistry:
 
         Those who wait for a key get a `LoaderClosedError`, as nobody has cancelled them. (`DataLoader.shutdown` cancels
         them.) A batch that is being cancelled already is not cancelled again: its clean-up is awaited. Cancelling
-        ``aclose`` stops the waiting at once.
+        ``aclose`` stops the waiting at once. What is being written to a store, or deleted there, is finished.
 
         Args:
             drain: First finish what is open. Batch functions may load from any of the loaders meanwhile; nobody else.
@@ -215,7 +235,11 @@ class LoaderRegistry:
         if drain:
             await drain_together(self)
             self._is_draining = False
-        await close_together([*self, *self._replaced], "was closed with its registry")
+        every = [*self, *self._replaced]
+        try:
+            await close_together(every, "was closed with its registry")
+        finally:
+            await finish_stored(every)
 
     async def __aenter__(self) -> Self:
         self._check_open()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from asyncio import CancelledError
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Hashable
 from inspect import isawaitable
 from types import CoroutineType
-from typing import Any, final
+from typing import Any, Protocol, final
 
 from dloader._core._batch import RUNNING, Batch
 from dloader._core._cache import Cache
@@ -20,6 +20,37 @@ from dloader.instruments import BatchInfo
 __all__ = ("Fetch", "not_awaitable")
 
 AnyBatch = Batch[Any, Any]
+
+
+class Store(Protocol):
+    """What has values that need not be loaded: `SecondLevel`."""
+
+    @property
+    def hits(self) -> int:
+        """How many keys it has answered."""
+        ...
+
+    def clear(self, key: Any, cache_key: Hashable, /) -> None:
+        """Delete a key."""
+        ...
+
+    def clear_all(self) -> None:
+        """Delete all keys of loaders like this one."""
+        ...
+
+    def bypass(self) -> None:
+        """Have it asked and told nothing more, but what is cleared."""
+        ...
+
+    async def aclose(self) -> None:
+        """Finish what is being written and deleted."""
+        ...
+
+    def load(
+        self, batch: AnyBatch, keys: list[Any], function: Callable[[list[Any]], Any], /
+    ) -> Awaitable[Any]:
+        """Call the batch function for the keys that are not there; return as it does."""
+        ...
 
 
 @final
@@ -37,13 +68,19 @@ class Fetch(Results):
     It extends the `Results` of its calls, and does not hold them: an object less, of eight that a loader is made of.
     """
 
-    __slots__ = ("batches", "errors", "hooks", "keys")
+    __slots__ = ("batches", "errors", "hooks", "keys", "store")
 
     def __init__(self, loader: Callable[[], FetchingLoader], cache: Cache, hooks: Hooks) -> None:
         self.loader = loader
         self.cache = cache
         self.hooks = hooks
         self.batches = self.keys = self.errors = 0
+        self.store: Store | None = None
+        """Where values are looked for before the batch function is called: see `_second_level`."""
+
+    def look_first_in(self, store: Store) -> None:
+        """Look for values there, and call the batch function for the others."""
+        self.store = store
 
     async def run(  # noqa: C901 - all the ways out of one call, in their order
         self, batch: AnyBatch, place: Place, release: Callable[[AnyBatch], None]
@@ -74,7 +111,8 @@ class Fetch(Results):
                 hooks.record_started(batch)
             info = hooks.batch_started(batch) if hooks.of_batches else None
             current_place.set(place)
-            returned: Any = loader.load_fn(keys)
+            store = self.store
+            returned: Any = loader.load_fn(keys) if store is None else store.load(batch, keys, loader.load_fn)
             # isawaitable takes three times as long
             if type(returned) is not CoroutineType and not isawaitable(returned):
                 raise not_awaitable(loader.name, returned)

@@ -22,6 +22,7 @@ from dloader._core._options import OptionReader, check_class
 from dloader._core._partitions import pending_of
 from dloader._core._pending import Pending
 from dloader._core._run_queue import RunQueue
+from dloader._core._store_policy import StoreOptions, StorePolicy
 from dloader._core._types import MISSING, BatchFunction, BatchResult, K, Requested, V, refuse_to_await
 from dloader._core._wait_graph import current_place
 from dloader._core._waiters import mark_retrieved
@@ -29,13 +30,17 @@ from dloader._text import shorten
 from dloader.errors import KeyTypeError, LoaderClosedError, OptionError
 from dloader.instruments import Instrument, Statistics, watching
 
+if TYPE_CHECKING:
+    from dloader._core._second_level import SecondLevel
+    from dloader.store import Store
+
 __all__ = ("DataLoader",)
 
 weakly: Callable[[object], Callable[[], Any]] = ref
 """A reference that gives what it refers to, which the one who asks knows to be alive."""
 
 
-class DataLoader(Generic[K, V]):
+class DataLoader(StoreOptions, Generic[K, V]):
     """Merges loads that are made close together into one call of a batch function, once per key, and caches.
 
     A loader usually lives as long as a request or a job: its cache is never emptied on its own. It may be made
@@ -110,6 +115,7 @@ class DataLoader(Generic[K, V]):
         cache_errors: bool | None = None,
         partition: Callable[[], Hashable] | None = None,
         instruments: Iterable[Instrument] = (),
+        store: Store | None = None,
     ) -> None:
         """Make a loader. ``None`` means the class attribute of that name, where there is one.
 
@@ -134,6 +140,7 @@ class DataLoader(Generic[K, V]):
                 variable's ``get``, say. Keys of different partitions share neither a batch nor a cache entry.
                 May also be a method. Default: all keys are in one.
             instruments: Hooks that watch the loader.
+            store: A second-level cache, if the loader's class has ``store_ttl``; see `dloader.store`.
 
         Raises:
             OptionError: An option has a wrong type or value, or there is no batch function, or two.
@@ -167,8 +174,23 @@ class DataLoader(Generic[K, V]):
         outside = None if loop is None else read.loop(loop)
         self._dloader_lifecycle = Lifecycle(name, self._dloader_pending, self._dloader_cache, outside)
         self._dloader_fast_loop: asyncio.AbstractEventLoop | None = None
+        if store is not None:
+            self._dloader_keep_in(store)
         if watching.get():
             tell_watchers("loader_made", self)
+
+    def _dloader_keep_in(
+        self, store: Store, namespace: object = None, listens_after: float = 0.0
+    ) -> SecondLevel:
+        """Keep what is loaded in a store, too."""
+        # Imported by those alone who have a store: it takes as long as a quarter of the rest.
+        from dloader._core._second_level import SecondLevel  # noqa: PLC0415
+
+        pending = self._dloader_pending
+        policy = StorePolicy(weakly(self), DataLoader, namespace)
+        level = SecondLevel(policy, pending, self._dloader_cache, store, listens_after)
+        pending.queue.fetch.look_first_in(level)
+        return level
 
     def _dloader_most_keys(self, read: OptionReader, size: int | None, batch: bool | None) -> int | None:
         """How many keys a batch may have, as the options say that the loader or its class was given."""
@@ -382,6 +404,8 @@ class DataLoader(Generic[K, V]):
     def clear(self, key: K) -> Self:
         """Forget a key: later callers load afresh, even while a load of it is under way.
 
+        In a store the key is deleted, for all who share it. (`prime` changes no store.)
+
         Returns:
             The loader itself, for chaining: ``loader.clear(key).prime(key, value)``.
         """
@@ -389,6 +413,9 @@ class DataLoader(Generic[K, V]):
         self._dloader_pending.outdate(cache_key, primed=False)
         self._dloader_cache.drop(cache_key)
         tell_watchers("keys_forgotten", self, (key,))
+        store = self._dloader_pending.queue.fetch.store
+        if store is not None:
+            store.clear(key, cache_key)
         return self
 
     def clear_many(self, keys: Iterable[K]) -> Self:
@@ -399,11 +426,18 @@ class DataLoader(Generic[K, V]):
 
     def clear_all(self) -> Self:
         """Forget everything; see `clear`."""
+        self._dloader_forget_all()
+        store = self._dloader_pending.queue.fetch.store
+        if store is not None:
+            store.clear_all()
+        return self
+
+    def _dloader_forget_all(self) -> None:
+        """Forget what is in the cache, and what is under way."""
         for cache_key in self._dloader_pending.cache_keys():
             self._dloader_pending.outdate(cache_key, primed=False)
         self._dloader_cache.clear()
         tell_watchers("keys_forgotten", self, None)
-        return self
 
     # -- dispatch and end ------------------------------------------------------------------------------------
 
@@ -438,7 +472,8 @@ class DataLoader(Generic[K, V]):
         """Counts of batches, keys, cache hits, merged keys and errors so far."""
         pending, fetch = self._dloader_pending, self._dloader_pending.queue.fetch
         merged = pending.merged + pending.keys.duplicates
-        return Statistics(fetch.batches, fetch.keys, self._dloader_cache.hits, merged, fetch.errors)
+        stored = 0 if fetch.store is None else fetch.store.hits
+        return Statistics(fetch.batches, fetch.keys, self._dloader_cache.hits, merged, fetch.errors, stored)
 
     async def shutdown(self) -> ExceptionGroup[Exception] | None:
         """End all work: pending callers are cancelled, running batches cancelled and awaited.
@@ -449,7 +484,11 @@ class DataLoader(Generic[K, V]):
             The exceptions that the cancelled batch functions raised, or ``None``.
         """
         self._dloader_close()
-        return await self._dloader_lifecycle.shut_down()
+        errors = await self._dloader_lifecycle.shut_down()
+        store = self._dloader_pending.queue.fetch.store
+        if store is not None:
+            await store.aclose()
+        return errors
 
     async def aclose(self, *, drain: bool = False) -> None:
         """End the loader: with ``drain`` after what is open has been loaded, else by cancelling it.
@@ -459,8 +498,7 @@ class DataLoader(Generic[K, V]):
         if drain:
             self._dloader_close(draining=True)
             await finish([self._dloader_lifecycle])
-        self._dloader_close()
-        report(await self._dloader_lifecycle.shut_down())
+        report(await self.shutdown())
 
     def _dloader_close(self, *, draining: bool = False) -> None:
         self._dloader_lifecycle.close(draining=draining)

@@ -36,6 +36,12 @@ _OPTIONS = {
     "max_concurrency",
     "partition",
     "requested",
+    "store_ignore",
+    "store_key",
+    "store_namespace",
+    "store_negative_ttl",
+    "store_ttl",
+    "store_type",
 }
 """Options that classes may set to any value; what is wrong with it is told when a loader is made."""
 
@@ -47,6 +53,7 @@ _CURES = {
     "dispatch": "write `dispatch_policy = ...`: `dispatch` is a method",
     "instruments": "pass instruments= to the constructor",
     "load_fn": "define `async def batch_load_fn(self, keys)`",
+    "store": "pass store= to the constructor, or to the registry",
     "loop": "pass loop= to the constructor",
     "name": "the name of a loader is a str",
 }

@@ -34,7 +34,7 @@ def declared_names(cls: type, base: type) -> tuple[str, ...]:
 
 def declared_parameters(cls: type, base: type) -> Iterator[tuple[str, Any]]:
     """The same names with what each is annotated with; one that a subclass declares anew comes twice."""
-    options = inspect.get_annotations(base)
+    options = {name for each in base.__mro__[:-1] for name in inspect.get_annotations(each)}
     for each in reversed(cls.__mro__[: cls.__mro__.index(base)]):
         for name, written in inspect.get_annotations(each).items():
             annotation = _evaluated(name, written, each)

@@ -135,6 +135,15 @@ class PartitionedPending(Pending[K, V]):
         """The batches that new keys may go into."""
         return list(self._open_in.values())
 
+    @property
+    def is_partitioned(self) -> bool:
+        """Cache keys are pairs."""
+        return True
+
+    def partition_here(self) -> Hashable:
+        """The partition of the code that calls this."""
+        return self._here()
+
     def _turn_to(self, partition: Hashable) -> None:
         self._partition = partition
         self.open = self._open_in.get(partition)

@@ -153,6 +153,15 @@ class Pending(UnderWay, Generic[K, V]):
         """All keys that somebody waits for and that may be joined."""
         return [*self.under_way, *(key for batch in self.open_batches for key in batch.entries)]
 
+    @property
+    def is_partitioned(self) -> bool:
+        """Whether cache keys are pairs of a partition and what stands for a key there."""
+        return False
+
+    def partition_here(self) -> Hashable:
+        """The partition of the code that calls this, if keys are in partitions."""
+        return None
+
     def unstarted(self) -> list[Batch[K, V]]:
         """The batches that wait for ``max_concurrency``, and what is open."""
         return [*self.queue.waiting, *self.open_batches]

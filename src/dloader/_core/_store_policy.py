@@ -1,0 +1,189 @@
+"""What a loader's class says of stores, and what its keys are called there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Hashable
+from typing import Any, final
+from weakref import WeakKeyDictionary
+
+from dloader._core._parameters import declared_names
+from dloader._stored._names import NoName, identified, key_name, tag_of
+from dloader._stored._values import Values, value_type_of
+from dloader._text import shorten
+from dloader.errors import OptionError
+
+__all__ = ("StoreOptions", "StorePolicy")
+
+LONGEST = 30 * 24 * 3600.0
+"""For how many seconds values are kept at most: longer than a store remembers that all of a loader was cleared."""
+
+_values: WeakKeyDictionary[type, tuple[Any, Values]] = WeakKeyDictionary()
+"""By loader class, its `store_type` and what follows from it: to read a type takes far longer than a request."""
+
+
+class StoreOptions:
+    """What a loader class may say of stores."""
+
+    store_ttl: float | None = None
+    """For how many seconds a store keeps what is loaded; ``None`` keeps nothing there. See `dloader.store`."""
+    store_negative_ttl: float | None = None
+    """The same for keys that have no value: ``None``, or missing from a mapping."""
+    store_namespace: object = None
+    """What values depend on beside the parameters: keys of different namespaces are never one in a store."""
+    store_type: Any = None
+    """The type of the values in a store, where ``DataLoader[key, value]`` does not say it."""
+    store_ignore: Collection[str] = ()
+    """The parameters that values do not depend on: ways to the source, say."""
+    # Not annotated: it would count among the options of a class.
+    store_key = None
+    _store_identity: object = None
+    """What classes of our own say beside their name."""
+
+
+@final
+class StorePolicy:
+    """Reads what a loader says; lives as long as the loader.
+
+    Args:
+        loader: A weak reference to it.
+        base: The class of all loaders.
+        namespace: What its registry said of all its keys.
+    """
+
+    __slots__ = ("_base", "_namespace", "loader")
+
+    def __init__(self, loader: Callable[[], Any], base: type, namespace: object) -> None:
+        self.loader = loader
+        self._base = base
+        self._namespace = namespace
+
+    def check(self) -> None:
+        """Find what is wrong with what the loader says of the store, before it loads.
+
+        Raises:
+            OptionError: Something is.
+        """
+        _ = self.negative_ttl
+        if self.ttl is not None:
+            self.tag(None)
+
+    @property
+    def ttl(self) -> float | None:
+        """For how many seconds values are kept; None for a loader that wants no store."""
+        return _seconds(self.loader(), "store_ttl")
+
+    @property
+    def negative_ttl(self) -> float | None:
+        """For how many seconds it is kept that a key has no value; None keeps nothing."""
+        return _seconds(self.loader(), "store_negative_ttl")
+
+    def values(self) -> Values:
+        """What makes bytes of its values.
+
+        Raises:
+            OptionError: It does not say what they are, or there is no JSON for them.
+        """
+        loader = self.loader()
+        cls: type = loader.__class__
+        kind, found = _values.get(cls, (None, None))
+        if found is None or loader.store_type is not kind:
+            kind = loader.store_type
+            of = value_type_of(cls, self._base) if kind is None else kind
+            if of is None:
+                raise OptionError(
+                    f"loader {loader.name!r} has store_ttl, and does not say what its values are: "
+                    f"write DataLoader[key, value], or store_type = ... in its class"
+                )
+            found = Values(of, f"what loader {loader.name!r} loads")
+            _values[cls] = kind, found
+        return found
+
+    def tag(self, partition: Hashable) -> str:
+        """What the names of its keys begin with, for all keys of a partition."""
+        loader = self.loader()
+        cls: type = loader.__class__
+        namespaces = (loader.store_namespace, self._namespace)
+        said: list[object] = [
+            self.values().schema,
+            getattr(loader, "_store_identity"),  # noqa: B009 - what classes of our own say beside their name
+            _identified(loader, "store_namespace", namespaces, is_covered=False),
+            _identified(loader, "partition", partition, is_covered=False),
+        ]
+        for name in declared_names(cls, self._base):
+            value = getattr(loader, name, None)
+            if name not in loader.store_ignore and not _is_resource(value):
+                said.append([name, _identified(loader, name, value, is_covered=namespaces != (None, None))])
+        return tag_of(loader.name, cls, said)
+
+    def name(self, tag: str, key: Any, cache_key: Hashable) -> str:
+        """The name of a key.
+
+        Raises:
+            OptionError: It has none.
+        """
+        loader = self.loader()
+        key_fn: Callable[[Any], Hashable] | None = loader.store_key
+        try:
+            return tag + key_name(cache_key if key_fn is None else key_fn(key))
+        except NoName:
+            raise OptionError(
+                f"loader {loader.name!r} has store_ttl, and there is no stable text for its key {shorten(key)} of type "
+                f"{type(key).__name__}: define store_key(self, key), which returns a str, a number, a UUID or a tuple"
+            ) from None
+
+
+def _seconds(loader: Any, option: str) -> float | None:
+    seconds = getattr(loader, option)
+    if seconds is None:
+        return None
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds <= LONGEST:
+        raise OptionError(
+            f"loader {loader.name!r}: {option} takes seconds, more than none and no more than 30 days, or None, "
+            f"not {shorten(seconds)}"
+        )
+    return seconds
+
+
+def _identified(loader: Any, name: str, value: object, is_covered: bool) -> object:
+    """What stands for something that values depend on."""
+    try:
+        return identified(value)
+    except NoName:
+        if is_covered:
+            return None
+        raise OptionError(
+            f"loader {loader.name!r} has store_ttl, and there is no stable text for its {name}, {shorten(value)}: "
+            f"if values do not depend on it, write store_ignore = ({name!r},) in its class; if they do, say on what: "
+            f"LoaderRegistry(store_namespace=...)"
+        ) from None
+
+
+RESOURCES = frozenset(
+    (
+        "aiohttp",
+        "aiomysql",
+        "aiosqlite",
+        "asyncio",
+        "asyncmy",
+        "asyncpg",
+        "grpc",
+        "httpx",
+        "motor",
+        "psycopg",
+        "psycopg_pool",
+        "pymongo",
+        "redis",
+        "sqlite3",
+        "valkey",
+    )
+)
+"""Packages whose objects are ways to a source, and no part of what is asked for."""
+
+
+def _is_resource(value: object) -> bool:
+    modules = [cls.__module__ for cls in type(value).__mro__]
+    return any(
+        module.partition(".")[0] in RESOURCES
+        or module.startswith(("sqlalchemy.ext.asyncio", "sqlalchemy.orm.session", "sqlalchemy.engine"))
+        for module in modules
+    )

@@ -1,0 +1,176 @@
+"""Values as JSON, by the type that a loader says its values have; never pickle.
+
+A value goes into the store only if it comes back as it was: JSON has fewer types than Python, and an application may
+have told Pydantic to leave things out.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from importlib import import_module
+from typing import Any, cast, final
+
+from dloader._text import shorten
+from dloader.errors import MissingKeyError, OptionError
+
+__all__ = ("ABSENT", "NOTHING", "Values", "value_type_of")
+
+VALUE, NOTHING, ABSENT = b"V", b"N", b"M"
+"""The first byte says what it is: JSON; None; or that the key was missing."""
+
+
+@final
+class Values:
+    """Makes bytes of values of one type and reads them again; lives as long as the loader class that it is for.
+
+    Args:
+        kind: The type.
+        where: Whose it is, for messages.
+
+    Raises:
+        OptionError: Pydantic knows no way to write it as JSON, or is not installed.
+    """
+
+    __slots__ = ("_many", "_one", "schema")
+
+    def __init__(self, kind: Any, where: str) -> None:
+        try:
+            pydantic: Any = import_module("pydantic")
+        except ModuleNotFoundError as error:
+            raise OptionError(
+                f'{where} is kept in a store, which takes Pydantic: pip install "dloader[resolver]"'
+            ) from error
+        try:
+            self._one: Any = pydantic.TypeAdapter(kind)
+            self._many: Any = pydantic.TypeAdapter(list[kind])
+        except pydantic.errors.PydanticUserError as error:
+            raise OptionError(
+                f"{where} cannot be kept in a store: Pydantic cannot read {shorten(kind)}, the type of its values; "
+                f"name another in DataLoader[key, value] or store_type = ..."
+            ) from error
+        try:
+            described = json.dumps(self._one.json_schema(mode="serialization"), sort_keys=True)
+        except pydantic.errors.PydanticUserError:  # a type of the application's that says nothing of schemas
+            described = repr(kind)
+        self.schema = sha256(described.encode()).hexdigest()
+        """Another one for types that are written in another way."""
+
+    def texts(self, values: Mapping[str, Any]) -> dict[str, bytes]:
+        """The JSON of those values that there is some for, as they are now."""
+        return {name: text for name, value in values.items() if (text := self._text(value)) is not None}
+
+    def checked(self, texts: Mapping[str, bytes], values: Mapping[str, Any]) -> dict[str, bytes]:
+        """The bytes of those that come back as they were; also of values that somebody has changed since nothing is."""
+        again = self._read(list(texts.values()))
+        return {
+            name: VALUE + text
+            for (name, text), back in zip(texts.items(), again, strict=True)
+            if _is_same(back, values[name])
+        }
+
+    def _text(self, value: Any) -> bytes | None:
+        try:
+            text: bytes = self._one.dump_json(value, by_alias=True, round_trip=True, warnings="error")
+        except Exception:  # what the value, or a serializer of the application's, makes of it
+            return None
+        return text
+
+    def read(self, found: Mapping[str, bytes]) -> dict[str, Any]:
+        """The values of those that hold one; an error for keys that were missing."""
+        values: dict[str, Any] = {name: None for name, data in found.items() if data == NOTHING}
+        for name in (name for name, data in found.items() if data == ABSENT):
+            key = name.rpartition("}:")[2]
+            values[name] = MissingKeyError(f"there is no value for key {key}: the store has noted it")
+        texts = {name: data[1:] for name, data in found.items() if data[:1] == VALUE}
+        read = zip(texts, self._read(list(texts.values())), strict=True)
+        return values | {name: value for name, value in read if value is not _UNREADABLE}
+
+    def _read(self, texts: Sequence[bytes]) -> list[Any]:
+        """All at once, which takes half the time; one by one if one of them is wrong."""
+        try:
+            values = cast(list[Any], self._many.validate_json(b"[" + b",".join(texts) + b"]"))
+        except Exception:
+            values = []
+        # Of what somebody else wrote, two texts may be one, or one two.
+        return values if len(values) == len(texts) else list(map(self._read_one, texts))
+
+    def _read_one(self, text: bytes) -> Any:
+        try:
+            return self._one.validate_json(text)
+        except Exception:  # of Pydantic's, or of a validator of the application's
+            return _UNREADABLE
+
+
+_UNREADABLE: Any = object()
+
+
+def _is_same(back: Any, value: Any) -> bool:
+    """Whether two values are equal, and of the same types as far down as they can be looked into."""
+    try:
+        return _is_alike(back, value) and bool(back == value)
+    except Exception:  # what they make of being compared
+        return False
+
+
+def _is_alike(back: Any, value: Any) -> bool:
+    kind: Any = value.__class__
+    if type(back) is not kind:
+        return False
+    if kind in (list, tuple):
+        return len(back) == len(value) and all(map(_is_alike, back, value))
+    if kind is dict:
+        return back.keys() == value.keys() and all(_is_alike(back[key], each) for key, each in value.items())
+    inside = getattr(value, "__dict__", None)
+    return not inside or _is_alike(vars(back), inside)
+
+
+def value_type_of(loader_class: type, base: type) -> Any:
+    """The type of a loader class's values, as ``DataLoader[key, value]`` or its batch function says; else None."""
+    found = _argument(loader_class, base, 1)
+    if found is not None and not isinstance(found, typing.TypeVar):
+        return found
+    function = getattr(loader_class, "batch_load_fn", None)
+    return (
+        None if function is None or function is getattr(base, "batch_load_fn", None) else _returned(function)
+    )
+
+
+def _argument(cls: Any, base: type, index: int) -> Any:
+    """What a class, or a generic alias of one, gives for a type variable of one of its bases."""
+    origin = typing.get_origin(cls) or cls
+    arguments = typing.get_args(cls)
+    if origin is base:
+        return arguments[index] if len(arguments) > index else None
+    for each in getattr(origin, "__orig_bases__", origin.__bases__):
+        if issubclass(typing.get_origin(each) or each, base):
+            found = _argument(each, base, index)
+            names: Sequence[Any] = getattr(origin, "__parameters__", ())
+            return arguments[names.index(found)] if arguments and found in names else found
+    return None
+
+
+def _returned(function: Any) -> Any:
+    """The type of the values that a batch function is annotated with."""
+    try:
+        annotation = typing.get_type_hints(function, include_extras=True).get("return")
+    except Exception:  # a name that is not there at run time
+        return None
+    arguments = typing.get_args(annotation)
+    if not arguments or not inspect.isclass(typing.get_origin(annotation)):
+        return None
+    return _without_errors(arguments[-1])
+
+
+def _without_errors(kind: Any) -> Any:
+    """A type without the exceptions that may stand in the place of values."""
+    if typing.get_origin(kind) not in (typing.Union, types.UnionType):
+        return kind
+    parts = [
+        part for part in typing.get_args(kind) if not (inspect.isclass(part) and issubclass(part, Exception))
+    ]
+    return typing.Union[tuple(parts)]  # noqa: UP007 - of as many as there are
