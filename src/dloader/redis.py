@@ -34,22 +34,22 @@ from dloader.store import Got
 
 __all__ = ("RedisClient", "RedisStore")
 
-CHANNEL = "dl:cleared"
-MOST_KEYS = 5000
+_CHANNEL = "dl:cleared"
+_MOST_KEYS = 5000
 """So many keys are in one call of a script: Lua has room for 8,000 values at once."""
-VERSION_LIFE = 40 * 24 * 3600
+_VERSION_LIFE = 40 * 24 * 3600
 """Seconds for which it is remembered that all of a loader was cleared: longer than any value lives."""
-SILENCE = 15.0
+_SILENCE = 15.0
 """After so many seconds without a message the server is asked whether it is still there."""
 
-VERSION = """
+_VERSION = """
 local found = redis.call('MGET', unpack(KEYS))
 local version = found[1]
 if not version or #version ~= 8 then version = '--------' end
 """
 
-GET = (
-    VERSION
+_GET = (
+    _VERSION
     + """
 local lease = 'L' .. version .. ARGV[1]
 local answer = {}
@@ -69,8 +69,8 @@ return answer
 )
 """A value, or 1: the caller has the lease; 2: somebody else has it; 0: there is no room for one."""
 
-SET = (
-    VERSION
+_SET = (
+    _VERSION
     + """
 for i = 2, #KEYS do
   local token, life, value = ARGV[3 * i - 5], ARGV[3 * i - 4], ARGV[3 * i - 3]
@@ -83,7 +83,7 @@ end
 """
 )
 
-DELETE = """
+_DELETE = """
 for i = 1, #KEYS do
   if string.sub(KEYS[i], -1) == ':' then redis.call('SET', KEYS[i], ARGV[3], 'EX', ARGV[4])
   else redis.call('UNLINK', KEYS[i]) end
@@ -151,7 +151,7 @@ class RedisStore:
         token = uuid4().hex
         values, leases, waiting = dict[str, bytes](), dict[str, bytes](), list[str]()
         for some in _parts(keys):
-            answers = await self._run(GET, [_tag(some[0]), *some], token, _milliseconds(self.wait))
+            answers = await self._run(_GET, [_tag(some[0]), *some], token, _milliseconds(self.wait))
             for key, answer in zip(some, cast(list[object], answers), strict=True):
                 if isinstance(answer, int):
                     if answer == 1:
@@ -169,7 +169,7 @@ class RedisStore:
             for key in some:
                 life = ttl * uniform(1 - self._jitter, 1 + self._jitter)  # noqa: S311 - no secret
                 arguments += leases[key], _milliseconds(life), values.get(key, b"")
-            await self._run(SET, [_tag(some[0]), *some], *arguments)
+            await self._run(_SET, [_tag(some[0]), *some], *arguments)
 
     async def delete_many(self, keys: Sequence[str], /) -> None:
         """See `dloader.store.Store.delete_many`."""
@@ -178,7 +178,7 @@ class RedisStore:
             by_tag.setdefault(_tag(key), []).append(key)
         for some in (part for same in by_tag.values() for part in _parts(same)):
             message = json.dumps([self._name, *some])
-            await self._run(DELETE, some, CHANNEL, message, uuid4().hex[:8], VERSION_LIFE)
+            await self._run(_DELETE, some, _CHANNEL, message, uuid4().hex[:8], _VERSION_LIFE)
 
     async def _run(self, script: str, keys: Sequence[str], *arguments: str | bytes | int) -> object:
         """Run a script; a server that does not know it yet, or no more, is sent it."""
@@ -199,13 +199,13 @@ class RedisStore:
         """
         subscription: Any = self._client.pubsub()
         try:
-            await subscription.subscribe(CHANNEL)
+            await subscription.subscribe(_CHANNEL)
             is_silent = False
             while True:
-                said = await subscription.get_message(timeout=SILENCE)
+                said = await subscription.get_message(timeout=_SILENCE)
                 if said is None:
                     if is_silent:
-                        raise ConnectionError(f"no answer for {SILENCE} s")
+                        raise ConnectionError(f"no answer for {_SILENCE} s")
                     is_silent = True
                     await subscription.ping()
                     continue
@@ -234,7 +234,7 @@ def _tag(key: str) -> str:
 
 def _parts(keys: Sequence[str]) -> Iterator[list[str]]:
     every = iter(keys)
-    while some := list(islice(every, MOST_KEYS)):
+    while some := list(islice(every, _MOST_KEYS)):
         yield some
 
 
@@ -247,4 +247,4 @@ def _hash_of(script: str) -> str:
     return sha1(script.encode(), usedforsecurity=False).hexdigest()
 
 
-_HASHES = {script: _hash_of(script) for script in (GET, SET, DELETE)}
+_HASHES = {script: _hash_of(script) for script in (_GET, _SET, _DELETE)}
