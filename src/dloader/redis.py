@@ -16,10 +16,14 @@ another one is not there. Each batch is one script, whatever it finds.
 
 from __future__ import annotations
 
-from importlib.util import find_spec
+from importlib import import_module
 
-if find_spec("redis") is None:
-    raise ModuleNotFoundError('dloader.redis needs redis-py: pip install "dloader[redis]"', name="redis")
+try:
+    import_module("redis")
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        'dloader.redis needs redis-py: pip install "dloader[redis]"', name="redis"
+    ) from error
 
 import json
 from collections.abc import AsyncGenerator, Awaitable, Iterator, Mapping, Sequence

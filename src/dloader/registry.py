@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ("LoaderRegistry",)
 
-LISTENS_AFTER = 0.5
+_LISTENS_AFTER = 0.5
 """Seconds after which a loader of a request listens to what other processes clear: most requests are over by then."""
 
 L = TypeVar("L", bound=DataLoader[Any, Any])
@@ -188,7 +188,7 @@ class LoaderRegistry:
         if self._limit is not None:
             share_limit(loader, self._limit)
         if self._store is not None:
-            keep_in_store(loader, self._store, self._namespace, LISTENS_AFTER)
+            keep_in_store(loader, self._store, self._namespace, _LISTENS_AFTER)
         if self._is_draining:
             close_to_others(loader)
 

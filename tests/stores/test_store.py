@@ -1309,7 +1309,7 @@ def test_a_loop_that_was_held_up_says_nothing_of_the_store(run, users, monkeypat
 
 
 def test_a_registry_of_a_request_begins_to_listen_when_it_is_old(run, users, monkeypatch):
-    monkeypatch.setattr("dloader.registry.LISTENS_AFTER", 0.0)
+    monkeypatch.setattr("dloader.registry._LISTENS_AFTER", 0.0)
 
     async def law():
         store = Telling()
