@@ -8,17 +8,29 @@ from importlib.util import find_spec
 
 import pytest
 
-EXTRAS = {"dloader.redis": "redis", "redis": "redis"}
+EXTRAS = {
+    "dloader.opentelemetry": "opentelemetry.instrumentation",
+    "dloader.redis": "redis",
+    "opentelemetry": "opentelemetry.instrumentation",
+    "redis": "redis",
+}
 """By module, or page, the package."""
 SERVERS = {"redis": 6379}
 """By page, the port."""
 
 
+def is_missing(name: str) -> bool:
+    """Whether the package of a module or page is not installed."""
+    try:
+        return find_spec(EXTRAS.get(name, "pytest")) is None
+    except ModuleNotFoundError:  # not even the package above it is there
+        return True
+
+
 def skip_without_extra(name: str) -> None:
     """Skip a test of a module or page whose package is not installed, or whose server does not run."""
-    package = EXTRAS.get(name)
-    if package is not None and find_spec(package) is None and not os.environ.get("CI"):
-        pytest.skip(f"install the extra test again: {package} is missing")
+    if is_missing(name) and not os.environ.get("CI"):
+        pytest.skip(f"install the extra test again: {EXTRAS[name]} is missing")
     port = SERVERS.get(name)
     if port is not None:
         with socket.socket() as tried:

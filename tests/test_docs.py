@@ -23,12 +23,11 @@ import runpy
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from types import CodeType, ModuleType
 
 import pytest
-from extras import EXTRAS, skip_without_extra
+from extras import is_missing, skip_without_extra
 
 import dloader
 
@@ -182,7 +181,7 @@ def test_the_example_of_a_service_answers(monkeypatch):
 def docstring_examples() -> list[doctest.DocTest]:
     """The ``>>>`` examples of all modules, private ones too: public objects are defined there."""
     finder = doctest.DocTestFinder(exclude_empty=True)
-    names = [info.name for info in _walk() if find_spec(EXTRAS.get(info.name, "dloader")) is not None]
+    names = [info.name for info in _walk() if not is_missing(info.name)]
     modules = [dloader, *map(importlib.import_module, names)]
     return [example for module in modules for example in finder.find(module) if example.examples]
 

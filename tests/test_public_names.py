@@ -11,13 +11,12 @@ import pkgutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
 import pytest
-from extras import EXTRAS, skip_without_extra
+from extras import is_missing, skip_without_extra
 
 import dloader
 
@@ -103,7 +102,7 @@ def test_the_core_lists_all_that_it_imports():
 def documented_aliases() -> set[str]:
     """Names assigned at the top of a module with a docstring below."""
     found: set[str] = set()
-    for name in (name for name in MODULES if find_spec(EXTRAS.get(name, "dloader")) is not None):
+    for name in (name for name in MODULES if not is_missing(name)):
         body = syntax_of(importlib.import_module(name)).body
         for statement, below in itertools.pairwise(body):
             is_docstring = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
@@ -181,6 +180,7 @@ def import_without(missing: str, module: str) -> str:
         ("dloader.compat.pydantic_resolve", "resolver", "pydantic"),
         ("dloader.compat.pydantic_resolve.integration.sqlalchemy", "sqlalchemy", "sqlalchemy"),
         ("dloader.fastapi", "fastapi", "fastapi"),
+        ("dloader.opentelemetry", "opentelemetry", "opentelemetry"),
         ("dloader.redis", "redis", "redis"),
     ]
     + [("dloader.sqlalchemy", "sqlalchemy", each) for each in ("sqlalchemy", "greenlet", "pydantic")]
@@ -197,7 +197,12 @@ def test_a_missing_extra_fails_at_import_with_the_line_that_installs_it(module, 
 
 @pytest.mark.parametrize(
     ("name", "missing"),
-    [("dloader.fastapi", "fastapi"), ("dloader.redis", "redis"), ("dloader.sqlalchemy", "sqlalchemy")],
+    [
+        ("dloader.fastapi", "fastapi"),
+        ("dloader.opentelemetry", "opentelemetry"),
+        ("dloader.redis", "redis"),
+        ("dloader.sqlalchemy", "sqlalchemy"),
+    ],
 )
 def test_a_missing_extra_keeps_its_name(monkeypatch, name, missing):
     """In this process, where its lines are counted."""

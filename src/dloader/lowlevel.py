@@ -8,7 +8,9 @@ keys that somebody else's code asked for. `dloader.resolver` is one, and uses no
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextvars import Context
+from functools import partial
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, TypeVar, cast, final
 
@@ -30,6 +32,7 @@ from dloader._core._results import in_order
 from dloader._core._tasks import task_starter
 from dloader._core._types import MISSING, BatchFunction, K, V, kinds_of
 from dloader._core._wait_graph import batch_here, current_place
+from dloader._core._waiters import context_of
 from dloader.errors import WrongLoopError
 from dloader.instruments import watching
 
@@ -57,6 +60,7 @@ __all__ = (
     "close_to_others",
     "close_together",
     "close_when_settled",
+    "contexts_of",
     "copied",
     "dispatch_policy_of",
     "drain_together",
@@ -64,6 +68,7 @@ __all__ = (
     "first_unusable_index",
     "for_callers_alone",
     "forget_without_store",
+    "hits_of",
     "is_inside_batch",
     "is_missing",
     "is_taken",
@@ -285,6 +290,25 @@ def waiters_of(batch: Batch[Any, Any]) -> Mapping[Hashable, Sequence[asyncio.Fut
         ]
         for cache_key, first in batch.entries.items()
     }
+
+
+def contexts_of(loader: DataLoader[Any, Any], number: int) -> Iterator[Context]:
+    """A copy of the context of each caller who waits for a batch that runs, as far as it can be told.
+
+    Args:
+        loader: The loader.
+        number: That of the batch.
+    """
+    batches = [batch for batch in _pending(loader).queue.running if batch.number == number]
+    for waiter in (waiter for batch in batches for waiter in batch.waiters()):
+        context = context_of(waiter)
+        if context is not None:
+            yield context
+
+
+def hits_of(loader: DataLoader[Any, Any]) -> Callable[[], int]:
+    """What tells how many keys the loader's cache has answered, and does not keep the loader alive."""
+    return partial(getattr, getattr(loader, "_dloader_cache"), "hits")  # noqa: B009
 
 
 def note_duplicates(loader: DataLoader[Any, Any], count: int) -> None:

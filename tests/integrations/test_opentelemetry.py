@@ -1,0 +1,252 @@
+"""Spans and metrics of batches, beside the real instrumentations of FastAPI, SQLAlchemy and Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+pytest.importorskip("opentelemetry.instrumentation.fastapi", reason="install the extra test again")
+pytest.importorskip("opentelemetry.instrumentation.sqlalchemy", reason="install the extra test again")
+
+import httpx
+from fastapi import Depends, FastAPI
+from loops import turns
+from opentelemetry import trace
+from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from dloader import DataLoader, LoaderRegistry
+from dloader.fastapi import loaders
+from dloader.instruments import everywhere
+from dloader.opentelemetry import DloaderInstrumentor
+
+
+class Traced:
+    """What was exported."""
+
+    def __init__(self) -> None:
+        self.exporter = InMemorySpanExporter()
+        self.provider = TracerProvider()
+        self.provider.add_span_processor(SimpleSpanProcessor(self.exporter))
+        self.reader = InMemoryMetricReader()
+        self.meters = MeterProvider([self.reader])
+        self.tracer = self.provider.get_tracer("test")
+
+    def instrument(self, **options: Any) -> None:
+        DloaderInstrumentor().instrument(tracer_provider=self.provider, meter_provider=self.meters, **options)
+
+    @property
+    def spans(self) -> Any:
+        return self.exporter.get_finished_spans()
+
+    def batches(self) -> list[Any]:
+        return [span for span in self.spans if span.name.startswith("DataLoader Batch")]
+
+    def tree(self) -> list[str]:
+        """The spans, indented below their parents."""
+        spans = sorted(self.spans, key=lambda span: span.start_time)
+
+        def below(parent: int | None, depth: int) -> list[str]:
+            return [
+                line
+                for span in spans
+                if (span.parent.span_id if span.parent else None) == parent
+                for line in ("  " * depth + span.name, *below(span.context.span_id, depth + 1))
+            ]
+
+        return below(None, 0)
+
+    def points(self, name: str) -> dict[Any, Any]:
+        data = self.reader.get_metrics_data()
+        metrics = [] if data is None else data.resource_metrics[0].scope_metrics[0].metrics
+        return {
+            point.attributes.get("dloader.outcome"): getattr(point, "value", getattr(point, "sum", None))
+            for metric in metrics
+            if metric.name == name
+            for point in metric.data.data_points
+        }
+
+
+@pytest.fixture
+def traced():
+    traced = Traced()
+    yield traced
+    DloaderInstrumentor().uninstrument()
+    traced.provider.shutdown()
+    traced.meters.shutdown()
+    assert not everywhere
+
+
+async def load_users(ids):
+    await asyncio.sleep(0)
+    return [ValueError("odd") if id == 13 else f"user {id}" for id in ids]
+
+
+def test_a_batch_is_one_span_with_a_link_to_each_that_asked(run, traced):
+    traced.instrument(capture_keys=True)
+
+    async def law():
+        users = DataLoader(load_users, name="users")
+
+        async def field(name, *ids):
+            with traced.tracer.start_as_current_span(name):
+                return await asyncio.gather(*map(users.load, ids))
+
+        with traced.tracer.start_as_current_span("request"):
+            await asyncio.gather(field("one", 1, 2), field("two", 2, 3), field("three", 1))
+        [batch] = traced.batches()
+        by_name = {span.name: span for span in traced.spans}
+        assert batch.name == "DataLoader Batch users"
+        assert batch.kind is trace.SpanKind.INTERNAL
+        assert dict(batch.attributes) == {
+            "graphql.processing.type": "dataloader_batch",
+            "graphql.dataloader.name": "users",
+            "graphql.dataloader.batch.size": 3,
+            "graphql.dataloader.batch.keys": ("1", "2", "3"),
+        }
+        assert batch.parent.span_id == by_name["one"].context.span_id
+        asked = {by_name[name].context.span_id for name in ("one", "two", "three")}
+        assert {link.context.span_id for link in batch.links} == asked
+
+    run(law)
+
+
+def test_loaders_made_earlier_are_seen_and_none_after_the_end(run, traced):
+    async def law():
+        users = DataLoader(load_users)
+        await users.load(1)
+        traced.instrument()
+        await users.load(2)
+        await users.load(3)
+        assert len(traced.batches()) == 2
+        assert "graphql.dataloader.batch.keys" not in traced.batches()[0].attributes
+        DloaderInstrumentor().uninstrument()
+        await users.load(4)
+        assert len(traced.batches()) == 2
+        traced.instrument()
+        await users.load(5)
+        assert len(traced.batches()) == 3
+
+    run(law)
+
+
+def test_no_more_links_are_made_than_are_kept(run, traced):
+    traced.instrument()
+
+    async def law():
+        users = DataLoader(load_users)
+
+        async def field(id):
+            with traced.tracer.start_as_current_span("field"):
+                return await users.load(id)
+
+        await asyncio.gather(*map(field, range(100, 300)))
+        [batch] = traced.batches()
+        assert len(batch.links) == 128
+        assert batch.attributes["graphql.dataloader.batch.size"] == 200
+
+    run(law)
+
+
+def test_a_batch_that_fails_says_so(run, traced):
+    traced.instrument()
+
+    async def fail(keys):
+        raise ValueError("no")
+
+    async def law():
+        with pytest.raises(ValueError, match="no"):
+            await DataLoader(fail).load(1)
+        [batch] = traced.batches()
+        assert batch.status.status_code is trace.StatusCode.ERROR
+        assert batch.attributes["error.type"] == "ValueError"
+        assert [event.name for event in batch.events] == ["exception"]
+
+    run(law)
+
+
+def test_metrics_say_where_keys_came_from(run, traced):
+    traced.instrument()
+
+    async def law():
+        users = DataLoader(load_users)
+        await asyncio.gather(
+            users.load(1), users.load(1), users.load(2), users.load(13), return_exceptions=True
+        )
+        await users.load_many([1, 2, 1])
+        del users
+        await turns(3)
+        gc.collect()
+        assert traced.points("dloader.loads") == {"loaded": 2, "error": 1, "merged": 1, "hit": 2}
+        assert traced.points("dloader.batch.size") == {None: 3}
+        assert list(traced.points("dloader.batch.duration")) == [None]
+
+    run(law)
+
+
+def test_the_tree_of_one_request(traced, tmp_path):
+    class Names(DataLoader[int, str]):
+        engine: Any
+
+        async def batch_load_fn(self, keys):
+            async with self.engine.connect() as connection:
+                rows = await connection.execute(text("SELECT 1"))
+                return [f"{key} {rows.rowcount}" for key in keys]
+
+    async def law():
+        traced.instrument()
+        engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path}/names.db")
+        SQLAlchemyInstrumentor().instrument(
+            engine=engine.sync_engine, tracer_provider=traced.provider, skip_dep_check=True
+        )
+        app = FastAPI()
+
+        given = Depends(loaders(engine=lambda: engine))
+
+        @app.get("/names")
+        async def names(registry: LoaderRegistry = given) -> list[str]:
+            return await asyncio.gather(*map(registry.get(Names).load, range(5)))
+
+        FastAPIInstrumentor.instrument_app(
+            app, tracer_provider=traced.provider, exclude_spans=["receive", "send"]
+        )
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+            assert len((await client.get("/names")).json()) == 5
+        await engine.dispose()
+        FastAPIInstrumentor.uninstrument_app(app)
+        SQLAlchemyInstrumentor().uninstrument()
+
+    asyncio.run(law())
+    tree = [line for line in traced.tree() if line.strip() != "connect"]
+    assert tree[:2] == ["GET /names", "  DataLoader Batch Names"]
+    assert tree[2].startswith("    SELECT")
+    assert len(tree) == 3
+
+
+def test_opentelemetry_instrument_finds_it():
+    from importlib.metadata import entry_points
+
+    found = [each for each in entry_points(group="opentelemetry_instrumentor") if each.name == "dloader"]
+    if not found:
+        pytest.skip("dloader is not installed anew since it has the entry point")
+    assert found[0].load() is DloaderInstrumentor
+    assert DloaderInstrumentor().instrumentation_dependencies() == ()
+
+
+def test_nothing_is_loaded_when_it_is_not_used():
+    code = "import sys, dloader, dloader.fastapi; print(*sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout
+    assert "opentelemetry.sdk" not in said
+    assert "opentelemetry.instrumentation" not in said
