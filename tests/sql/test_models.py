@@ -115,6 +115,25 @@ def test_a_tree_four_levels_deep(filled):
     assert sum("salary" in text for text in texts) == 1
 
 
+def test_what_is_wanted_is_found_out_once(filled):
+    """Not by each request: its loaders are new, and what they are asked for is the same object."""
+
+    class StaffOut(BaseModel):
+        members: Annotated[list[PersonOut], Related(Office.members)]
+
+    async def law(engine):
+        wanted = []
+        for _ in range(2):
+            async with request(engine) as (loaders, session):
+                rows = await session.execute(select_for(StaffOut, Office))
+                await Resolver(registry=loaders).resolve(rows, into=list[StaffOut])
+                wanted.append(loaders.get(Related(Office.members)).requested)
+        assert wanted[0].types == (PersonOut,)
+        assert wanted[0] is wanted[1]
+
+    filled.run(law)
+
+
 def test_models_need_no_key(filled):
     """Nor have they one afterwards."""
 

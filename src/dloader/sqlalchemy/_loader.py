@@ -96,7 +96,7 @@ class RowLoader(LookupLoader):
     """Whether its fields hold no models, which would say what they want."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        self._requested = Requested()
+        self._requested = DataLoader.requested  # itself: by it a resolve knows that nobody has asked before
         self._names: set[str] = set()
         self._wants_all = self._is_whole
         self._wanted: RowColumns | None = None

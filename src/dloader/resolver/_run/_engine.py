@@ -162,7 +162,7 @@ class Engine:
         if has_sets:
             self._sets.add(parent, field)
         partly_known: list[Arrival] = []
-        indices_of: Mapping[type, Sequence[int]] = _by_class(items) if len(kinds) > 1 else {}
+        indices_of: Mapping[type, Sequence[int]] = {}
         for kind in kinds:
             subtree = self._subtree_of(kind, parent, field, found)
             if subtree is None:
@@ -170,7 +170,8 @@ class Engine:
             subtree = self._scopes.narrow(subtree, parent, field)
             nodes, own_parents = items, parent_indices
             indices: Sequence[int] = range(len(items))
-            if indices_of:
+            if len(kinds) > 1:
+                indices_of = indices_of or _by_class(items)  # not for classes below which nothing is filled
                 indices = indices_of[kind]
                 nodes = [items[index] for index in indices]
                 own_parents = [parent_indices[index] for index in indices]
