@@ -433,6 +433,26 @@ class TestChains:
 
         run(law)
 
+    def test_what_stands_deeper_than_two_levels_is_no_evidence(self, run):
+        class Deep(DataLoader):
+            async def batch_load_fn(self, keys):
+                return [{"page": {"links": {"next": key + 1}}} for key in keys]
+
+        async def law():
+            with record() as trace:
+                deep = Deep()
+                for key in range(8):
+                    await deep.load(key)
+            assert [finding.rule for finding in trace.findings] == ["loop"]
+
+        run(law)
+
+    def test_batches_that_never_ran_have_taken_no_time(self):
+        loop = [batch("A", opened=n * 10.0, ended=n * 10.0 + 9, key=n) for n in range(6)]
+        left = batch("B", opened=5.0, closed=6.0, started=None, ended=50.0, outcome="left")
+        findings = find(trace_of([*loop, left]).data)
+        assert [(finding.rule, finding.severity) for finding in findings] == [("loop", "warning")]
+
     @pytest.mark.parametrize(
         "row",
         [
