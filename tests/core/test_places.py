@@ -228,6 +228,23 @@ class TestAhead:
         loop.close()
         return [Batch("some", number, loop, None, Index()) for number in range(count)]
 
+    def test_the_first_that_is_lent_enough_places_is_taken(self):
+        """Whichever group it is in; the others keep their order."""
+        first, second, a, b, c = self.batches(5)
+        ahead = Ahead()
+        for batch, holders in ((a, [first]), (b, [first, second]), (c, [first])):
+            for holder in holders:
+                batch.be_awaited_by(self.place(holder))
+            ahead.add(batch)
+        running = {first: None, second: None}
+        assert ahead.take_lent(running, 2) is b
+        assert ahead.take_lent(running, 2) is None
+        assert ahead.take_lent(running, 2) is None, "the second time it is known"
+        assert ahead.take_lent(running, 1) is a
+        assert list(ahead) == [c]
+        assert ahead.take_first() is c
+        assert not ahead
+
     def test_one_that_is_waited_for_by_more_keeps_its_turn(self):
         """It goes over to the group of those that the same places wait for, at its place in their order."""
         first, second, *others = self.batches(6)
@@ -239,11 +256,13 @@ class TestAhead:
                 batch.be_awaited_by(two)
             ahead.add(batch)
         assert ahead.firsts() == others[:2]
+        assert not ahead.is_one_group
         others[0].be_awaited_by(two)
         ahead.add(others[0])
+        assert ahead.is_one_group
         assert ahead.firsts() == others[:1]
-        assert [ahead.take_first() for _ in others] == others
-        assert not ahead
+        running = {first: None, second: None}
+        assert [ahead.take_lent(running, 2) for _ in others] == others
 
     def test_one_in_the_middle_may_be_taken_out(self):
         """The first of its group stays the first."""
@@ -256,6 +275,20 @@ class TestAhead:
         ahead.remove(b)
         assert ahead.firsts() == [a]
         assert list(ahead) == [a, c]
+
+    def test_one_that_comes_after_a_refusal_is_looked_at(self):
+        """What was refused stays refused until another wait begins, but not what was not there."""
+        first, a, b = self.batches(3)
+        ahead = Ahead()
+        a.be_awaited_by(self.place(None))
+        ahead.add(a)
+        assert ahead.take_lent({first: None}, 1) is None
+        b.be_awaited_by(self.place(first))
+        ahead.add(b)
+        assert ahead.take_lent({first: None}, 1) is b
+        ahead.add(b)
+        ahead.remove(b)
+        assert list(ahead) == [a]
 
 
 class Index:

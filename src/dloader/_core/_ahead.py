@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from heapq import heappop, heappush
 from typing import Any, TypeAlias, final
 
 from dloader._core._batch import Batch, Holder
+from dloader._core._wait_graph import is_lent, newest_wait
 
 __all__ = ("Ahead",)
 
@@ -22,15 +24,20 @@ class Ahead:
     each group is looked at. There are no more groups than sets of running batches, however many batches wait.
     """
 
-    __slots__ = ("_batches", "_came", "_groups", "_loose")
+    __slots__ = ("_batches", "_came", "_firsts", "_groups", "_loose", "_refused", "_seen")
 
     def __init__(self) -> None:
         self._batches: OrderedDict[AnyBatch, tuple[int, Group | None]] = OrderedDict()
         """When each came, and its group."""
         self._came = 0
         self._groups: dict[Group, OrderedDict[AnyBatch, None]] = {}
+        self._firsts: list[tuple[int, int, Group]] = []
+        """A heap: when the first of each group came. Entries that are true no more are dropped when they come up."""
         self._loose: dict[AnyBatch, None] = {}
         """Those that are to be put into a group, which is done once for all that one of them is asked for."""
+        self._refused = 0
+        """How many places were lent to no batch, when the last wait was `_seen`."""
+        self._seen: object = None
 
     def __len__(self) -> int:
         return len(self._batches)
@@ -41,6 +48,12 @@ class Ahead:
     def __iter__(self) -> Iterator[AnyBatch]:
         return iter(self._batches)
 
+    @property
+    def is_one_group(self) -> bool:
+        """Whether the same places wait for all of them."""
+        self._put_into_groups()
+        return len(self._groups) == 1
+
     def add(self, batch: AnyBatch) -> None:
         """Let a batch stand here, as the last, or note that one more place waits for one that does."""
         if batch in self._batches:
@@ -50,6 +63,7 @@ class Ahead:
             self._came = number = self._came + 1
         self._batches[batch] = number, None
         self._loose[batch] = None
+        self._seen = None
 
     def remove(self, batch: AnyBatch) -> None:
         """Take a batch out."""
@@ -61,6 +75,27 @@ class Ahead:
         first = next(iter(self._batches))
         self.remove(first)
         return first
+
+    def take_lent(self, running: Collection[AnyBatch], places: int) -> AnyBatch | None:
+        """Take the first batch that at least so many of those that run wait for, directly or through others."""
+        self._put_into_groups()
+        if self._seen is newest_wait() and places >= self._refused:
+            return None  # only another wait can have changed that
+        refused: list[tuple[int, int, Group]] = []
+        found: AnyBatch | None = None
+        while found is None and self._firsts:
+            entry = heappop(self._firsts)
+            first = self._first_of(entry)
+            if first is not None:
+                refused.append(entry)
+                found = first if is_lent(first, running, places) else None
+        for entry in refused:
+            heappush(self._firsts, entry)
+        if found is None:
+            self._refused, self._seen = places, newest_wait()
+        else:
+            self.remove(found)
+        return found
 
     def firsts(self) -> list[AnyBatch]:
         """The first batch of each group, in the order in which they came."""
@@ -78,7 +113,18 @@ class Ahead:
             members[batch] = None
             if is_first:
                 members.move_to_end(batch, last=False)
+                self._note_first(group)
         self._loose.clear()
+
+    def _note_first(self, group: Group) -> None:
+        first = next(iter(self._groups[group]))
+        heappush(self._firsts, (self._batches[first][0], id(group), group))
+
+    def _first_of(self, entry: tuple[int, int, Group]) -> AnyBatch | None:
+        number, _, group = entry
+        members = self._groups.get(group)
+        first = None if members is None else next(iter(members))
+        return first if first is not None and self._batches[first][0] == number else None
 
     def _leave_group(self, batch: AnyBatch) -> None:
         self._loose.pop(batch, None)
@@ -86,6 +132,9 @@ class Ahead:
         if group is None:
             return
         members = self._groups[group]
+        was_first = next(iter(members)) is batch
         del members[batch]
         if not members:
             del self._groups[group]
+        elif was_first:
+            self._note_first(group)

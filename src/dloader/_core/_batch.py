@@ -64,10 +64,6 @@ class KeyIndex(Protocol):
         """Everybody has left these keys, which the batch forgets now."""
         ...
 
-    def places_before(self, batch: Batch[Any, Any], /) -> Iterable[Any]:
-        """The place of the batch, if it runs, or else those places (see `_wait_graph`) of which it waits for one."""
-        ...
-
     def batch_ended(self, batch: Batch[Any, Any], outcome: Outcome, values: Sequence[Any], /) -> None:
         """Nobody may join the batch any more; it still has its entries, and nobody was answered yet."""
         ...

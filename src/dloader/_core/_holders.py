@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from typing import Any, TypeAlias, final
 
 from dloader._core._batch import Batch
@@ -68,13 +67,8 @@ class Holders:
 
     @property
     def are_stuck(self) -> bool:
-        """Whether all of them wait, and not for a batch that is open; there is one at least."""
-        return bool(self._places) and not self._working
-
-    @property
-    def places(self) -> Iterable[Place]:
-        """What each of them holds in its own queue."""
-        return self._places.values()
+        """Whether all of them wait, and not for a batch that is open."""
+        return not self._working
 
     @property
     def may_lend(self) -> bool:

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 from dloader._core._batch import Batch
 from dloader._core._holders import Holders
 from dloader._core._line import Line
-from dloader._core._wait_graph import ABOUT_TO_START, Place, who_goes_on
+from dloader._core._wait_graph import Place
 from dloader._text import shorten
 from dloader.errors import OptionError
 
@@ -33,7 +33,6 @@ class Places:
         "_is_last_resort",
         "_is_waking",
         "_lendable",
-        "_lets_one_more",
         "_line",
         "_numbers",
         "_wakes_on",
@@ -50,7 +49,7 @@ class Places:
         """The `RunQueue`s with a batch that lacks only a place."""
         self._lendable = Line()
         """Those of them whose batch may be lent one: a running batch waits for it."""
-        self._is_waking = self._is_last_resort = self._lets_one_more = False
+        self._is_waking = self._is_last_resort = False
         self._is_changed = False
         """Whether a place was given back while `wake` was at it: another may be lent one now."""
         self._wakes_on: asyncio.AbstractEventLoop | None = None
@@ -70,14 +69,14 @@ class Places:
     def admits(self, batch: AnyBatch) -> bool:
         """Whether there is a place for a batch, its own or one that is lent.
 
-        Batches that wait for this one lend it their places. As a last resort, where all who hold places wait for one
-        another, through other limits, one more may start: it may be what they wait for.
+        Batches that wait for this one lend it their places. As a last resort, where all who hold places are stuck, one
+        more may start: it may be what they wait for, through other limits.
         """
         if self._holders.has_room:
             return bool(batch.awaited_by) or self._is_first(batch)
         if self._holders.lender_for(batch) is not None:
             return True
-        return self._lets_one_more and self._holders.are_stuck
+        return self._is_last_resort and self._holders.are_stuck
 
     def _is_first(self, batch: AnyBatch) -> bool:
         return not self._line or self._numbers.get(batch, 0) <= self._line.first_number
@@ -87,27 +86,18 @@ class Places:
         self._leave(queue, self._numbers.get(batch, 0))
         self._holders.take(batch, place)
 
-    @property
-    def places(self) -> Iterable[Place]:
-        """What those who have places hold."""
-        return self._holders.places
-
     def look_at(self, place: Place) -> None:
         """Note whether who holds a place waits now."""
         self._holders.look_at(place)
 
     def wait(self, queue: Any, batch: AnyBatch) -> None:
         """Have a queue started when there may be a place for its batch."""
-        self.stand_in_line(queue, batch)
-        if not self._is_last_resort and (self._holders.has_room or self._holders.are_stuck):
-            self.wake_soon(batch.loop)
-
-    def stand_in_line(self, queue: Any, batch: AnyBatch) -> None:
-        """Let those that close later come later."""
         number = self._numbers.get(batch, 0)
         self._line.put(queue, number)
         if batch.awaited_by:
             self._lendable.put(queue, number)
+        if not self._is_last_resort and self._holders.are_stuck:
+            self.wake_soon(batch.loop)
 
     def _leave(self, queue: Any, number: int | None = None) -> None:
         self._line.remove(queue, number)
@@ -139,10 +129,8 @@ class Places:
                     continue
                 self._is_changed = False
                 if self._is_last_resort:
-                    self._let_one_more()
+                    self._start_until_one_works()
                 self._lend()
-            if self._line and self._holders.are_stuck and not self._is_last_resort:
-                self.wake_soon(asyncio.get_running_loop())
         except BaseException:  # KeyboardInterrupt, SystemExit: if the loop runs on, so do the others
             self.wake_soon(asyncio.get_running_loop())
             raise
@@ -157,26 +145,14 @@ class Places:
             self._start(queue)
         self._holders.none_was_lent()
 
-    def _let_one_more(self) -> None:
-        """Start one that perhaps nobody here waits for, if those who hold places wait for one another alone."""
-        if not self._holders.are_stuck:
-            return
-        self._holders.forget_given_up()
-        other = who_goes_on(self._holders.places)
-        if other is ABOUT_TO_START:
-            self.wake_soon(asyncio.get_running_loop())
-            return
-        if other is not None:
-            other.be_watched_by(self)
-            return
-        self._lets_one_more = True
-        try:
-            for queue in self._line.in_order():
-                if not self._holders.are_stuck:
-                    return
-                self._start(queue)
-        finally:
-            self._lets_one_more = False
+    def _start_until_one_works(self) -> None:
+        """Start one that perhaps nobody here waits for."""
+        if self._holders.are_stuck:
+            self._holders.forget_given_up()
+        for queue in self._line.in_order():
+            if not self._holders.are_stuck:
+                return
+            self._start(queue)
 
     def _start(self, queue: Any) -> None:
         self._leave(queue)

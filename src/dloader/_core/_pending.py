@@ -16,7 +16,7 @@ from dloader._core._hooks import Hooks
 from dloader._core._keys import Keys
 from dloader._core._run_queue import RunQueue
 from dloader._core._types import K, V
-from dloader._core._wait_graph import Place, current_place, record_wait
+from dloader._core._wait_graph import current_place, record_wait
 from dloader._core._waiters import Part, Waiter
 from dloader.instruments import watching
 
@@ -374,10 +374,6 @@ class Pending(UnderWay, Generic[K, V]):
         """Nobody waits for these keys, which `batch` takes out of its entries."""
         if not batch.is_open:
             self.forget_keys(batch, cache_keys)
-
-    def places_before(self, batch: Batch[K, V]) -> Iterable[Place]:
-        """The place of a batch that has closed, or those that it waits for."""
-        return self.queue.places_before(batch)
 
     def batch_ended(self, batch: Batch[K, V], outcome: Outcome, values: Sequence[V]) -> None:
         """Let nobody join the batch."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import OrderedDict
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Coroutine, Iterator
 from contextvars import Context
 from functools import partial
 from inspect import CORO_CREATED, getcoroutinestate
-from itertools import chain, islice
+from itertools import islice
 from typing import Any, TypeAlias, final
 
 from dloader._core._ahead import Ahead
@@ -17,7 +17,7 @@ from dloader._core._batch import CLOSED, Batch
 from dloader._core._deliver import LOST, Failure, explained
 from dloader._core._fetch import Fetch
 from dloader._core._limit import Limit, Places, places_of
-from dloader._core._wait_graph import ABOUT_TO_START, Place
+from dloader._core._wait_graph import Place
 
 __all__ = ("RunQueue",)
 
@@ -37,6 +37,7 @@ class RunQueue:
 
     __slots__ = (
         "_ahead",
+        "_idle",
         "_is_starting",
         "_limit",
         "_ready",
@@ -48,7 +49,7 @@ class RunQueue:
 
     def __init__(self, limit: int | Limit | None, fetch: Fetch) -> None:
         self._shared: tuple[Places, ...] = ()
-        """Of the limits that other loaders have too, and of its own from when one of its batches waits for another."""
+        """Of the limits that other loaders have too, and then of the loader's own."""
         self._limit: int | None = None
         if limit is not None and isinstance(limit, Limit):
             self._shared = (places_of(limit),)
@@ -58,6 +59,8 @@ class RunQueue:
         self._ready: OrderedDict[AnyBatch, None] = NO_BATCHES
         self._ahead: Ahead | tuple[()] = ()
         """Batches that running batch functions wait for: they come before those that are ready."""
+        self._idle = 0
+        """How many of those that run wait for others."""
         self._is_starting = self._will_start = False
         self.running: dict[AnyBatch, Place] = {}
         """Batches whose task has not ended."""
@@ -118,7 +121,7 @@ class RunQueue:
         """The same in the next turn of the loop."""
         self.add(batch)
         if self._shared:  # those that close later come later, also where they could start now
-            self._shared[0].stand_in_line(self, batch)
+            self._shared[0].wait(self, batch)
         if not self._will_start:
             self.start_soon(batch.loop)
 
@@ -160,52 +163,46 @@ class RunQueue:
 
     def _next(self) -> AnyBatch | None:
         """Take the next batch that there is a place for; there is one that waits."""
+        running, limit = self.running, self._limit
         if self._shared:
             return self._next_shared()
-        if self._limit is None or len(self.running) < self._limit:
+        if limit is None or len(running) < limit:
             return self._take_first()
-        return None
+        # Only the places of batches that wait are left. Most often none does: no need to look at all.
+        if isinstance(self._ahead, Ahead) and self._ahead and len(running) - self._idle < limit:
+            if len(running) == self._idle and self._ahead.is_one_group:
+                return self._take_first()  # lent or not, it is the next: no need to know
+            batch = self._ahead.take_lent(running, len(running) - limit + 1)
+            if batch is not None:
+                return batch
+        return self._take_first() if len(running) == self._idle else None  # nobody works: see `_wait_graph`
 
     def _take_first(self) -> AnyBatch:
         return self._ahead.take_first() if self._ahead else self._ready.popitem(last=False)[0]
+
+    def count_waiting(self, more: int) -> None:
+        """Note that more of those that run wait for others, or fewer."""
+        self._idle += more
+
+    def look_at(self, place: Place) -> None:
+        """Note what one of those that run waits for now."""
+        for places in self._shared:
+            places.look_at(place)
 
     # -- places that are shared with other loaders: see `_limit` ----------------------------------------------
 
     def share(self, limit: Limit) -> None:
         """Have the batches of this loader need places of `limit` too."""
         places = places_of(limit)
-        if places not in self._shared:
-            self._need(places)
-            self._need_own()
-
-    def _need_own(self) -> None:
-        """Count the loader's own batches in the same way, if they are limited."""
-        if self._limit is not None:
-            own, self._limit = Places(self._limit), None
-            self._need(own)
-
-    def _need(self, places: Places) -> None:
-        for batch, place in self.running.items():
-            places.take(self, batch, place)
-        places.queue_up(self.waiting)
-        self._shared += (places,)
-
-    def look_at(self, place: Place) -> None:
-        """Note what one of those that run waits for now: from then on places are lent."""
-        self._need_own()
-        for places in self._shared:
-            places.look_at(place)
-        if place.watchers and place.is_stuck:
-            place.tell_watchers()
-
-    def places_before(self, batch: AnyBatch) -> Iterable[Place]:
-        """The place of a batch, or those of which it waits for one."""
-        place = self.running.get(batch)
-        if place is not None:
-            return (place,)
-        if self._will_start or self._is_starting:
-            return (ABOUT_TO_START,)
-        return chain(self.running.values(), *(places.places for places in self._shared))
+        if places in self._shared:
+            return
+        more = (places,) if self._limit is None else (places, Places(self._limit))
+        self._limit = None
+        for each in more:
+            for batch, place in self.running.items():
+                each.take(self, batch, place)
+            each.queue_up(self.waiting)
+        self._shared += more
 
     def _next_shared(self) -> AnyBatch | None:
         """Take the next batch that there is a place for wherever it needs one; where not, wait for one."""
@@ -232,8 +229,7 @@ class RunQueue:
     def _start(self, batch: AnyBatch) -> None:
         """Run a batch in a task of its own, at once where Python can."""
         self.running[batch] = place = Place()
-        place.batch, place.queue, place.task = batch, self, None
-        place.asked = place.hopes = place.watchers = ()
+        place.batch, place.queue, place.task, place.asked, place.hopes = batch, self, None, (), ()
         if self._shared:
             for places in self._shared:
                 places.take(self, batch, place)
@@ -299,8 +295,6 @@ class RunQueue:
             return  # it was forgotten
         if place.asked:
             place.stop_waiting()
-        if place.watchers:
-            place.tell_watchers()
         place.batch = place.queue = place.task = None  # as `Place.end` does: a load goes through few hands
         if self._shared:
             for places in self._shared:

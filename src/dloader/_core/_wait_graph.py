@@ -2,41 +2,31 @@
 
 Two things follow from it. A load that would wait for the batch that makes it, directly or through other
 batches and loaders, is refused, as it would never end. And a batch that waits lends its place (``max_concurrency``):
-to those that it waits for, and to whoever is next where all that hold a place wait for one another alone, by way of the
-queues of other loaders, as it may be just those that they wait for.
+to those that it waits for, and to whoever is next while all that hold a place wait, as it may be just those that they
+wait for, by way of the queues of other loaders.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from contextvars import ContextVar
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from dloader._core._batch import Batch
 from dloader._core._waiters import Waiter
 from dloader.errors import RecursiveLoadError
 
 __all__ = (
-    "ABOUT_TO_START",
     "Place",
     "batch_here",
     "current_place",
     "each_waiting",
+    "is_lent",
     "newest_wait",
     "record_wait",
     "waiting_batches",
-    "who_goes_on",
 )
-
-
-class Watcher(Protocol):
-    """Who waits for a place, and for somebody to go on."""
-
-    def wake_soon(self, loop: asyncio.AbstractEventLoop, /) -> None:
-        """Look again whether all who hold places wait for one another."""
-        ...
 
 
 class Place:
@@ -47,7 +37,7 @@ class Place:
     """
 
     # Slots, and no __init__, which each batch would pay for: the queue that gives the place away sets what it holds.
-    __slots__ = ("asked", "batch", "hopes", "queue", "task", "watchers")
+    __slots__ = ("asked", "batch", "hopes", "queue", "task")
 
     batch: Batch[Any, Any] | None
     queue: Any
@@ -58,9 +48,6 @@ class Place:
     """The batches that it has asked for keys and that have not ended."""
     hopes: set[Batch[Any, Any]] | tuple[()]
     """Those of them that are open: each is lent a place when it closes."""
-
-    watchers: list[Watcher] | tuple[()]
-    """Who is to be told when it gets stuck, or ends."""
 
     @property
     def is_waiting(self) -> bool:
@@ -84,6 +71,7 @@ class Place:
             self.asked.add(batch)
         else:
             self.asked = {batch}
+            self.queue.count_waiting(1)
         if batch.is_open:
             if isinstance(self.hopes, set):
                 self.hopes.add(batch)
@@ -113,6 +101,7 @@ class Place:
             for batch in self.asked:
                 batch.be_left_by(self)
             self.asked = self.hopes = ()
+            self.queue.count_waiting(-1)
             self.queue.look_at(self)
 
     def forget_given_up(self) -> None:
@@ -121,30 +110,9 @@ class Place:
             batch.be_left_by(self)
             self.answered(batch)
 
-    def places_before(self) -> Iterator[Place]:
-        """Those of the batches that it waits for, or which these wait for to be free."""
-        for batch in self.asked:
-            yield from batch.index.places_before(batch)
-
-    def be_watched_by(self, watcher: Watcher) -> None:
-        """Have somebody told, once."""
-        if watcher not in self.watchers:
-            self.watchers = [*self.watchers, watcher]
-
-    def tell_watchers(self) -> None:
-        """Have those who watch it look again."""
-        watchers, self.watchers = self.watchers, ()
-        for watcher in watchers:
-            watcher.wake_soon(asyncio.get_running_loop())
-
     def wake(self) -> None:
         """Have the queue look whether it may start another batch."""
         self.queue.wake()
-
-
-ABOUT_TO_START = Place()
-"""Stands for the place of a batch that its queue is about to look at."""
-ABOUT_TO_START.asked = ABOUT_TO_START.hopes = ABOUT_TO_START.watchers = ()
 
 
 current_place: ContextVar[Place | None] = ContextVar("dloader_current_place", default=None)
@@ -204,17 +172,11 @@ def newest_wait() -> object:
     return _newest[0]
 
 
-def who_goes_on(places: Iterable[Place]) -> Place | None:
-    """One that is not stuck, of some places or those that they wait for; None if they wait for one another alone."""
-    seen: set[Place] = set()
-    ways = [iter(places)]
-    while ways:
-        place = next((place for place in ways[-1] if place not in seen), None)
-        if place is None:
-            ways.pop()
-        elif not place.is_stuck:
-            return place
-        else:
-            seen.add(place)
-            ways.append(place.places_before())
-    return None
+def is_lent(batch: Batch[Any, Any], running: Collection[Batch[Any, Any]], places: int) -> bool:
+    """Whether at least so many of those that run wait for a batch, directly or through others: they lend it places."""
+    lenders = 0
+    for waiting in each_waiting(batch):
+        lenders += waiting in running
+        if lenders >= places:
+            return True
+    return False
