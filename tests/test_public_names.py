@@ -182,6 +182,7 @@ def import_without(missing: str, module: str) -> str:
         ("dloader.fastapi", "fastapi", "fastapi"),
         ("dloader.opentelemetry", "opentelemetry", "opentelemetry"),
         ("dloader.redis", "redis", "redis"),
+        ("dloader.strawberry", "strawberry", "strawberry"),
     ]
     + [("dloader.sqlalchemy", "sqlalchemy", each) for each in ("sqlalchemy", "greenlet", "pydantic")]
     + [
@@ -202,6 +203,7 @@ def test_a_missing_extra_fails_at_import_with_the_line_that_installs_it(module, 
         ("dloader.opentelemetry", "opentelemetry"),
         ("dloader.redis", "redis"),
         ("dloader.sqlalchemy", "sqlalchemy"),
+        ("dloader.strawberry", "strawberry"),
     ],
 )
 def test_a_missing_extra_keeps_its_name(monkeypatch, name, missing):
