@@ -73,8 +73,6 @@ class DloaderInstrumentor(_BaseInstrumentor):
         >>> instrumentor.uninstrument()
     """
 
-    _watcher: _Watcher | None = None
-
     def instrumentation_dependencies(self) -> Collection[str]:
         """Return the packages that are instrumented: no other one."""
         return ()
@@ -83,14 +81,12 @@ class DloaderInstrumentor(_BaseInstrumentor):
         given = cast("dict[str, Any]", options)
         tracer = trace.get_tracer(_SCOPE, tracer_provider=given.get("tracer_provider"))
         meter = metrics.get_meter(_SCOPE, meter_provider=given.get("meter_provider"))
-        self._watcher = _Watcher(tracer, meter, bool(options.get("capture_keys", False)))
-        everywhere.append(self._watcher)
+        everywhere.append(_Watcher(tracer, meter, bool(options.get("capture_keys", False))))
 
     def _uninstrument(self, **_: object) -> None:
-        watcher, self._watcher = self._watcher, None
-        if watcher is not None:
+        for watcher in [each for each in everywhere if isinstance(each, _Watcher)]:
             watcher.stop()
-            everywhere[:] = [other for other in everywhere if other is not watcher]
+            everywhere.remove(watcher)
 
 
 @final

@@ -106,7 +106,14 @@ def test_a_batch_is_one_span_with_a_link_to_each_that_asked(run, traced):
 
         with traced.tracer.start_as_current_span("request"):
             await asyncio.gather(field("one", 1, 2), field("two", 2, 3), field("three", 1))
-        [batch] = traced.batches()
+
+        async def without_span():
+            return await users.load(4)
+
+        await asyncio.gather(without_span(), without_span())
+        assert not traced.batches()[1].links
+        assert traced.batches()[1].parent is None
+        batch = traced.batches()[0]
         by_name = {span.name: span for span in traced.spans}
         assert batch.name == "DataLoader Batch users"
         assert batch.kind is trace.SpanKind.INTERNAL
@@ -138,6 +145,20 @@ def test_loaders_made_earlier_are_seen_and_none_after_the_end(run, traced):
         traced.instrument()
         await users.load(5)
         assert len(traced.batches()) == 3
+
+    run(law)
+
+
+def test_a_batch_that_everybody_left_before_it_began_is_nothing(run, traced):
+    traced.instrument()
+
+    async def law():
+        users = DataLoader(load_users)
+        users.load(1).cancel()
+        await turns(5)
+        assert users.is_idle
+        assert not traced.spans
+        assert not traced.points("dloader.batch.size")
 
     run(law)
 

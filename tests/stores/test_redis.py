@@ -210,6 +210,7 @@ def test_what_was_read_before_a_clear_is_not_written_after_it(run, shared, users
         async with connected(shared) as (store, client):
             Slow.gate = asyncio.Event()
             users.rows[1] = "Ann"
+            Slow.calls.clear()
             async with LoaderRegistry(store=store) as one, LoaderRegistry(store=RedisStore(client)) as other:
                 old = one.get(Slow).load(1)
                 while not await client.keys("dl:1:*"):

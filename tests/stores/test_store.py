@@ -707,7 +707,7 @@ def test_seconds_are_checked(users, option, seconds):
 
 def test_what_is_no_store_is_refused(users):
     class Listed(list):
-        get_many = set_many = delete_many = cleared = None
+        get_many = set_many = delete_many = cleared = len
 
     for store in (object(), MemoryStore, "redis://", Listed()):
         with pytest.raises(OptionError, match="store"):
@@ -1262,6 +1262,30 @@ def test_a_loader_forgets_what_others_clear(run, users, quick):
                 assert len(loader.cache_map) == (2 if news == [name, "somebody else's"] else 0)
                 await loader.load_many([1, 2, 3])
             assert users.calls == [[1, 2, 3]]
+
+    run(law)
+
+
+def test_what_is_under_way_when_something_was_missed_is_not_cached(run, users, quick):
+    async def law():
+        store, gate = Telling(), asyncio.Event()
+
+        class Slow(users):
+            async def batch_load_fn(self, keys):
+                found = await super().batch_load_fn(keys)
+                await gate.wait()
+                return found
+
+        async with Slow(store=store) as loader:
+            loading = loader.load(1)
+            while not users.calls:
+                await asyncio.sleep(0)
+            await turns(3)
+            store.news.put_nowait(None)
+            await heard(store)
+            gate.set()
+            assert (await loading).name == "Ann"
+            assert not loader.cache_map
 
     run(law)
 
