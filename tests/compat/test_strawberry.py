@@ -30,7 +30,14 @@ class Calls:
 
 
 def run(main: Any) -> Any:
-    return asyncio.run(main())
+    """Run it, and let batches that nobody waits for end with it."""
+
+    async def settled() -> Any:
+        result = await main()
+        await turns(12)
+        return result
+
+    return asyncio.run(settled())
 
 
 class TestLoading:

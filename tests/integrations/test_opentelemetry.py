@@ -155,7 +155,7 @@ def test_a_batch_that_everybody_left_before_it_began_is_nothing(run, traced):
     async def law():
         users = DataLoader(load_users)
         users.load(1).cancel()
-        await turns(5)
+        await turns(12)
         assert users.is_idle
         assert not traced.spans
         assert not traced.points("dloader.batch.size")
