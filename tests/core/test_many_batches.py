@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from dloader import DataLoader
+from dloader import DataLoader, manual
 
 
 class TestManyBatches:
@@ -28,3 +28,27 @@ class TestManyBatches:
             assert calls == 6000
 
         run(law)
+
+
+def test_a_batch_that_closes_in_the_first_step_of_another_starts_after_it(run):
+    """Not within it, on loops where tasks start at once."""
+
+    async def law():
+        calls, inner = [], []
+
+        async def function(keys: list[int]) -> list[int]:
+            calls.append(("begun", *keys))
+            if keys == [1]:
+                inner.append(loader.load(2))
+                loader.dispatch()
+            calls.append(("ended", *keys))
+            return keys
+
+        loader = DataLoader(function, dispatch=manual())
+        outer = loader.load(1)
+        loader.dispatch()
+        assert await outer == 1
+        assert await asyncio.gather(*inner) == [2]
+        assert calls == [("begun", 1), ("ended", 1), ("begun", 2), ("ended", 2)]
+
+    run(law)

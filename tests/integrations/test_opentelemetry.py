@@ -130,6 +130,20 @@ def test_a_batch_is_one_span_with_a_link_to_each_that_asked(run, traced):
     run(law)
 
 
+def test_a_load_that_nobody_awaits_has_no_link(run, traced):
+    traced.instrument()
+
+    async def law():
+        users = DataLoader(load_users)
+        left = users.load(1)
+        with traced.tracer.start_as_current_span("request") as span:
+            assert await users.load(2) == "user 2"
+        assert [link.context for link in traced.batches()[0].links] == [span.get_span_context()]
+        assert await left == "user 1"
+
+    run(law)
+
+
 def test_loaders_made_earlier_are_seen_and_none_after_the_end(run, traced):
     async def law():
         users = DataLoader(load_users)

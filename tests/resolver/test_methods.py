@@ -784,3 +784,28 @@ class TestDefaults:
 
         run(law)
         assert started == [0]
+
+
+def test_a_task_factory_that_raises_is_an_error_of_the_field(run):
+    class Node(BaseModel):
+        value: str = ""
+
+        async def resolve_value(self):
+            return "there"
+
+    def refuse(_loop, coroutine, **_options):
+        coroutine.close()
+        raise OSError("no more tasks")
+
+    async def law():
+        loop = asyncio.get_running_loop()
+        before = loop.get_task_factory()
+        loop.set_task_factory(refuse)
+        try:
+            with pytest.raises(OSError, match="no more tasks") as caught:
+                await Resolver().resolve([Node(), Node()])
+        finally:
+            loop.set_task_factory(before)
+        assert "value" in "".join(caught.value.__notes__)
+
+    run(law)

@@ -180,7 +180,9 @@ def aliases_of(cls: Any, name: str) -> set[str]:
 
 def names_in_rows(cls: Any) -> dict[str, tuple[str, bool]]:
     """By field, the name under which a row gives it, and whether a row may leave it out."""
-    infos: Any = getattr(cls, "model_fields", None) or getattr(cls, "__pydantic_fields__", None)
+    infos: Any = getattr(cls, "model_fields", None)
+    if infos is None:  # and not empty: a dataclass of Pydantic's, or of the standard library
+        infos = getattr(cls, "__pydantic_fields__", None)
     if infos is None:
         return {field.name: (field.name, _has_default(field)) for field in dataclasses.fields(cls)}
     config: Mapping[str, Any] = getattr(cls, "model_config", None) or getattr(cls, "__pydantic_config__", {})
