@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 from weakref import WeakKeyDictionary
 
 from dloader._core._parameters import declared_names
-from dloader._stored._names import NoName, identified, key_name, tag_of
-from dloader._stored._values import Values, value_type_of
 from dloader._text import shorten
 from dloader.errors import OptionError
+
+if TYPE_CHECKING:
+    from dloader._stored._values import Values
 
 __all__ = ("StoreOptions", "StorePolicy")
 
@@ -83,6 +84,8 @@ class StorePolicy:
         Raises:
             OptionError: It does not say what they are, or there is no JSON for them.
         """
+        from dloader._stored._values import Values, value_type_of  # noqa: PLC0415 - slow to import
+
         loader = self.loader()
         cls: type = loader.__class__
         kind, found = _values.get(cls, (None, None))
@@ -100,6 +103,8 @@ class StorePolicy:
 
     def tag(self, partition: Hashable) -> str:
         """What the names of its keys begin with, for all keys of a partition."""
+        from dloader._stored._names import tag_of  # noqa: PLC0415 - slow to import
+
         loader = self.loader()
         cls: type = loader.__class__
         namespaces = (loader.store_namespace, self._namespace)
@@ -121,6 +126,8 @@ class StorePolicy:
         Raises:
             OptionError: It has none.
         """
+        from dloader._stored._names import NoName, key_name  # noqa: PLC0415 - slow to import
+
         loader = self.loader()
         key_fn: Callable[[Any], Hashable] | None = loader.store_key
         try:
@@ -146,6 +153,8 @@ def _seconds(loader: Any, option: str) -> float | None:
 
 def _identified(loader: Any, name: str, value: object, is_covered: bool) -> object:
     """What stands for something that values depend on."""
+    from dloader._stored._names import NoName, identified  # noqa: PLC0415 - slow to import
+
     try:
         return identified(value)
     except NoName:
