@@ -11,7 +11,6 @@ from dloader._core._loader import DataLoader
 from dloader._core._types import BatchFunction, K, V
 from dloader._params import GivenParams, make_loader_with
 from dloader._sources import StandIn, identity_of
-from dloader._stored._guard import check_store
 from dloader._text import shorten
 from dloader.errors import LoaderClosedError, OptionError
 from dloader.instruments import Instrument
@@ -103,6 +102,8 @@ class LoaderRegistry:
         self._store = store
         self._namespace = store_namespace
         if store is not None:
+            from dloader._stored._guard import check_store  # noqa: PLC0415 - slow to import
+
             check_store("LoaderRegistry(store=)", store)
         self._loaders: dict[Hashable, DataLoader[Any, Any]] = {}
         """By source."""
