@@ -102,7 +102,7 @@ class LoaderRegistry:
         self._store = store
         self._namespace = store_namespace
         if store is not None:
-            from dloader._stored._guard import check_store  # noqa: PLC0415 - slow to import
+            from dloader._stored._guard import check_store  # noqa: PLC0415 - as a loader's store
 
             check_store("LoaderRegistry(store=)", store)
         self._loaders: dict[Hashable, DataLoader[Any, Any]] = {}

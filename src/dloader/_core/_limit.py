@@ -178,7 +178,8 @@ class Limit:
 
     Lives as long as what it protects, a connection or a pool, and belongs to one event loop at a time. Batches get
     places in the order in which they closed, whichever loader they are of. A batch that waits for another batch lends
-    it its place, so that loaders which load from each other may share a limit, of one even. A loader's own
+    it its place, so that loaders which load from each other may share a limit, of one even; where all wait for batches
+    outside of it, one more starts, and more may work at once when they go on. A loader's own
     ``max_concurrency`` holds beside the limit that a registry gives it.
 
     Args:

@@ -22,7 +22,7 @@ from dloader._core._options import OptionReader, check_class
 from dloader._core._partitions import pending_of
 from dloader._core._pending import Pending
 from dloader._core._run_queue import RunQueue
-from dloader._core._store_policy import StoreOptions, StorePolicy
+from dloader._core._store_options import StoreOptions
 from dloader._core._types import MISSING, BatchFunction, BatchResult, K, Requested, V, refuse_to_await
 from dloader._core._wait_graph import current_place
 from dloader._core._waiters import mark_retrieved
@@ -185,6 +185,7 @@ class DataLoader(StoreOptions, Generic[K, V]):
         """Keep what is loaded in a store, too."""
         # Imported by those alone who have a store: it takes as long as a quarter of the rest.
         from dloader._core._second_level import SecondLevel  # noqa: PLC0415
+        from dloader._core._store_policy import StorePolicy  # noqa: PLC0415
 
         pending = self._dloader_pending
         policy = StorePolicy(weakly(self), DataLoader, namespace)

@@ -1,44 +1,24 @@
-"""What a loader's class says of stores, and what its keys are called there."""
+"""What a loader says of stores, read and checked, and what its keys are called there."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable
-from typing import TYPE_CHECKING, Any, final
+from collections.abc import Callable, Hashable
+from typing import Any, final
 from weakref import WeakKeyDictionary
 
 from dloader._core._parameters import declared_names
+from dloader._stored._names import NoName, identified, key_name, tag_of
+from dloader._stored._values import Values, value_type_of
 from dloader._text import shorten
 from dloader.errors import OptionError
 
-if TYPE_CHECKING:
-    from dloader._stored._values import Values
-
-__all__ = ("StoreOptions", "StorePolicy")
+__all__ = ("StorePolicy",)
 
 LONGEST = 30 * 24 * 3600.0
 """For how many seconds values are kept at most: longer than a store remembers that all of a loader was cleared."""
 
 _values: WeakKeyDictionary[type, tuple[Any, Values]] = WeakKeyDictionary()
 """By loader class, its `store_type` and what follows from it: to read a type takes far longer than a request."""
-
-
-class StoreOptions:
-    """What a loader class may say of stores."""
-
-    store_ttl: float | None = None
-    """For how many seconds a store keeps what is loaded; ``None`` keeps nothing there. See `dloader.store`."""
-    store_negative_ttl: float | None = None
-    """The same for keys that have no value: ``None``, or missing from a mapping."""
-    store_namespace: object = None
-    """What values depend on beside the parameters: keys of different namespaces are never one in a store."""
-    store_type: Any = None
-    """The type of the values in a store, where ``DataLoader[key, value]`` does not say it."""
-    store_ignore: Collection[str] = ()
-    """The parameters that values do not depend on: ways to the source, say."""
-    # Not annotated: it would count among the options of a class.
-    store_key = None
-    _store_identity: object = None
-    """What classes of our own say beside their name."""
 
 
 @final
@@ -84,8 +64,6 @@ class StorePolicy:
         Raises:
             OptionError: It does not say what they are, or there is no JSON for them.
         """
-        from dloader._stored._values import Values, value_type_of  # noqa: PLC0415 - slow to import
-
         loader = self.loader()
         cls: type = loader.__class__
         kind, found = _values.get(cls, (None, None))
@@ -103,8 +81,6 @@ class StorePolicy:
 
     def tag(self, partition: Hashable) -> str:
         """What the names of its keys begin with, for all keys of a partition."""
-        from dloader._stored._names import tag_of  # noqa: PLC0415 - slow to import
-
         loader = self.loader()
         cls: type = loader.__class__
         namespaces = (loader.store_namespace, self._namespace)
@@ -126,8 +102,6 @@ class StorePolicy:
         Raises:
             OptionError: It has none.
         """
-        from dloader._stored._names import NoName, key_name  # noqa: PLC0415 - slow to import
-
         loader = self.loader()
         key_fn: Callable[[Any], Hashable] | None = loader.store_key
         try:
@@ -153,8 +127,6 @@ def _seconds(loader: Any, option: str) -> float | None:
 
 def _identified(loader: Any, name: str, value: object, is_covered: bool) -> object:
     """What stands for something that values depend on."""
-    from dloader._stored._names import NoName, identified  # noqa: PLC0415 - slow to import
-
     try:
         return identified(value)
     except NoName:
