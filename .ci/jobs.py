@@ -69,10 +69,13 @@ def measured_tests(place: Place) -> None:
     """Run the tests, and note which lines they run.
 
     This is done on the newest Python, and on the oldest one, where tasks cannot start at once: together they run every
-    line. Measuring makes tests slow, and other jobs search longer: so few random examples.
+    line. Measuring makes tests slow, and other jobs run them on all kinds of event loops and search longer: so here are
+    two kinds on each, of which none is debug mode, and few random examples.
     """
     data = place.shared / f".coverage.{place.folder.name}"
-    place.run("coverage", "run", *PYTEST, COVERAGE_FILE=str(data), HYPOTHESIS_PROFILE="quick")
+    loops = "asyncio,eager" if place.folder.name.endswith(place.newest) else "asyncio,uvloop"
+    few = {"HYPOTHESIS_PROFILE": "quick", "DLOADER_TEST_LOOPS": loops}
+    place.run("coverage", "run", *PYTEST, COVERAGE_FILE=str(data), **few)
 
 
 def newcomer_test(place: Place) -> None:
@@ -188,10 +191,10 @@ def import_time(place: Place) -> None:
 
 JOBS = (
     newcomer_test,
-    properties,
-    benchmarks,
     lowest,
     any_order,
+    properties,
+    benchmarks,
     quick_tests,
     types,
     lint,

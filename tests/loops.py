@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any, ParamSpec, TypeVar
@@ -22,6 +23,8 @@ KINDS = ["asyncio", "debug"]
 KINDS += ["uvloop"] if sys.platform != "win32" else []
 KINDS += ["eager"] if sys.version_info >= (3, 12) else []
 """Stock asyncio, its debug mode, uvloop, and asyncio with eager tasks."""
+if asked := os.environ.get("DLOADER_TEST_LOOPS"):
+    KINDS = [kind for kind in KINDS if kind in asked.split(",")]
 
 HANG = 110
 """Seconds after which a test counts as hanging. Nothing ever waits for it, but a busy machine may need seventy."""

@@ -63,7 +63,7 @@ async def main() -> tuple[list[CommentOut], list[int]]:
     """Answer, and tell how many keys each request had."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(backend, log_level="warning", lifespan="off"))
+        server = uvicorn.Server(uvicorn.Config(backend, log_level="warning", lifespan="off", ws="none"))
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         base_url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         transport = httpx.AsyncHTTPTransport(retries=5)  # while the server starts
