@@ -1421,3 +1421,33 @@ def test_after_a_clear_nobody_reads_what_was_before_it(steps):
                         cleared.update(source)
 
     asyncio.run(program())
+
+
+@pytest.mark.parametrize("then", ["fails", "goes on"])
+def test_a_client_that_swallows_a_cancellation_keeps_nobody(run, users, monkeypatch, then):
+    """Clients catch what they should not while they connect again: the end of a loader must not wait for it."""
+    monkeypatch.setattr(_guard, "AGAIN", 0.001)
+
+    class Deaf(MemoryStore):
+        swallowed = 0
+
+        async def cleared(self):
+            yield None
+            while True:
+                try:
+                    await asyncio.Event().wait()
+                except asyncio.CancelledError:
+                    if self.swallowed >= 2:
+                        raise
+                    self.swallowed += 1
+                    if then == "fails":
+                        raise ConnectionError("gone") from None
+
+    async def law():
+        store = Deaf()
+        async with users(store=store) as loader:
+            assert await loader.load(1) is not None
+            await turns(5)
+        assert store.swallowed == (1 if then == "fails" else 2)
+
+    run(law)

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from time import monotonic
-from typing import Any, Protocol, TypeVar, final
+from typing import Any, Protocol, TypeVar, cast, final
 from weakref import WeakKeyDictionary, WeakSet, ref
 
 from dloader._text import shorten
@@ -28,6 +28,8 @@ FIRST_REST, LONGEST_REST = 0.5, 5.0
 """Seconds for which a store that failed is left alone: twice as long each time. One call in so many seconds is slow."""
 LATE = 0.25
 """Seconds: if an event loop looks so long after a deadline, it was held up itself, which says nothing of the store."""
+AGAIN = 0.1
+"""Seconds after which what listens is cancelled once more: a client may swallow it, as while it connects again."""
 MOST_WRITES = 64
 """So many writes are under way at once; what else is loaded meanwhile is not written."""
 MOST_UNSENT = 10_000
@@ -198,7 +200,8 @@ class Guard:
         self._listeners.discard(listener)
         listening = self._lost(ref(listener))
         if listening is not None:
-            await asyncio.wait([listening])
+            while not (await asyncio.wait([listening], timeout=AGAIN))[0]:
+                listening.cancel()
 
     def _lost(self, listener: ref[Listener]) -> asyncio.Task[None] | None:
         """Listen no more, and return what listened, if this was the last one who wanted it."""
@@ -211,13 +214,15 @@ class Guard:
         return listening
 
     async def _listen(self) -> None:
-        rest = FIRST_REST
+        rest, me = FIRST_REST, cast("asyncio.Task[None]", asyncio.current_task())
         while True:
             try:
                 async for names in self._store.cleared():
                     rest = FIRST_REST
                     self._tell(names)
             except Exception as error:
+                if me.cancelling():  # the client has swallowed it, and failed instead
+                    return
                 logger.info("store %r tells no more what others clear (%s)", self._store, shorten(error))
             else:
                 return  # it has nothing to tell
