@@ -39,7 +39,8 @@ import gc
 import os
 import re
 import signal
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -119,3 +120,49 @@ def _nothing_old_to_collect() -> None:
     """Take what there is by now out of the garbage collector's sight: `run` collects after each test."""
     gc.collect()
     gc.freeze()
+
+
+def _parent_of(name: str) -> object:
+    """Return the package in whose attributes a module stands too."""
+    return sys.modules.get(name.rpartition(".")[0])
+
+
+@pytest.fixture
+def imported_anew() -> Iterator[Callable[..., None]]:
+    """Let packages be imported anew in this test: ``imported_anew("dloader.demo", "rich")``.
+
+    `sys.modules` is half of what an import leaves: a module is an attribute of its package too. Both are as before
+    afterwards, so that no later test finds two copies of a module.
+    """
+    packages: list[str] = []
+    before = dict(sys.modules)
+
+    def of_these() -> list[str]:
+        return [name for name in sys.modules if any(f"{name}.".startswith(f"{each}.") for each in packages)]
+
+    def forget(*names: str) -> None:
+        packages.extend(names)
+        for name in of_these():
+            del sys.modules[name]
+
+    yield forget
+    found = of_these()
+    for name in found:
+        del sys.modules[name]
+    sys.modules.update(before)
+    for name in {*found, *of_these()}:
+        parent, last = _parent_of(name), name.rpartition(".")[2]
+        if name in before and parent is not None:
+            setattr(parent, last, before[name])
+        elif parent is not None and last in vars(parent):
+            delattr(parent, last)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_module_twice() -> Iterator[None]:
+    """Fail where the tests of a file have left two copies of a module of ours."""
+    yield
+    for name, module in list(sys.modules.items()):
+        if name.startswith("dloader.") and module is not None:
+            there = getattr(_parent_of(name), name.rpartition(".")[2], None)
+            assert there is module, f"a test of this file left two copies of {name}: see `imported_anew`"

