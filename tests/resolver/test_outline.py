@@ -688,8 +688,7 @@ class TestCommand:
         assert main(["plan", "company_models:Bad"]) == 2
         assert len(capsys.readouterr().err.splitlines()) == 2
 
-    def test_without_pydantic(self, capsys, monkeypatch, imported_anew):
-        imported_anew("dloader.resolver", "pydantic")
-        monkeypatch.setitem(sys.modules, "pydantic", None)
+    def test_without_pydantic(self, capsys, imported_anew):
+        imported_anew("dloader.resolver", without="pydantic")
         assert self.plan() == 2
         assert 'pip install "dloader[resolver]"' in capsys.readouterr().err
