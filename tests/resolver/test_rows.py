@@ -208,6 +208,84 @@ class TestKindsOfRows:
         run(law)
 
 
+class Sized(BaseModel):
+    id: int
+    size: int = 0
+
+    def resolve_size(self):
+        return self.id
+
+
+class Odd(Sized):
+    def resolve_size(self):
+        return -self.id
+
+
+class ChangedBefore(Sized):
+    @model_validator(mode="before")
+    @classmethod
+    def change(cls, row):
+        return {**row, "id": 7}
+
+
+class ChangedAfter(Sized):
+    @model_validator(mode="after")
+    def change(self):
+        return self if self.id % 2 == 0 else Odd(id=self.id)
+
+
+class Wrapped(Sized):
+    @model_validator(mode="wrap")
+    @classmethod
+    def change(cls, row, handler):
+        return handler(row) if row["id"] % 2 == 0 else Odd(id=row["id"])
+
+
+class Chosen(Sized):
+    def __new__(cls, *_args: Any, **_values: Any):
+        return object.__new__(Odd)
+
+
+class TestWhatComesOfRows:
+    """Where rows can only become nodes of one class nobody looks at what they became."""
+
+    @pytest.mark.parametrize(
+        ("into", "sizes"),
+        [
+            (Sized, [2, 3]),
+            (ChangedBefore, [7, 7]),
+            (ChangedAfter, [2, -3]),
+            (Wrapped, [2, -3]),
+            (Chosen, [-2, -3]),
+        ],
+    )
+    def test_each_is_filled_as_its_class_says(self, run, into, sizes):
+        found = run(Resolver().resolve, [{"id": 2}, {"id": 3}], into=list[into])
+        assert [each.size for each in found] == sizes
+        assert run(Resolver().resolve, {"id": 3}, into=into).size == sizes[1]
+
+    def test_nodes_of_a_subclass_among_rows(self, run):
+        given = Odd(id=3)
+        found = run(Resolver().resolve, [{"id": 2}, given], into=list[Sized])
+        assert found[1] is given
+        assert [each.size for each in found] == [2, -3]
+
+    def test_a_recursive_class(self, run):
+        class Part(Sized):
+            parts: "list[Part]" = []
+
+        (found,) = run(Resolver().resolve, [{"id": 2, "parts": [{"id": 3}]}], into=list[Part])
+        assert found.size == 2
+        assert [part.size for part in found.parts] == [3]
+
+    def test_a_list_of_root_models(self, run):
+        class Many(RootModel[list[Sized]]):
+            pass
+
+        (found,) = run(Resolver().resolve, [[{"id": 2}, {"id": 3}]], into=list[Many])
+        assert [each.size for each in found.root] == [2, 3]
+
+
 class TestWhatIsRead:
     """A filled field is no part of a row."""
 

@@ -24,6 +24,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import SchemaValidator
 from typing_extensions import TypedDict  # Pydantic wants this one, and brings it
 
+from dloader.resolver._containers import FoundNodes
 from dloader.resolver._fields import FailedAt
 from dloader.resolver._plan._annotations import (
     FieldType,
@@ -34,14 +35,14 @@ from dloader.resolver._plan._annotations import (
 )
 from dloader.resolver._rows._cutting import Form
 from dloader.resolver._rows._explain import explain
-from dloader.resolver._rows._kinds import form_of, readable
+from dloader.resolver._rows._kinds import are_read_as_they_are, form_of, readable
 from dloader.resolver._rows._schemas import RowSchemas
 
 __all__ = (
     "Convert",
     "Converter",
+    "ConverterInto",
     "convert_for_nodes",
-    "converter_into",
     "converter_of",
     "holds_awaitables",
     "mapper_of",
@@ -134,7 +135,7 @@ def converter_of(cls: type, name: str) -> Converter:
     config = _config_of(cls, f"{cls.__name__}.{name}")
     if any(map(_takes_info, (*parts, *inner_metadata(annotation)))):
         return Converter(_among_others(cls, name, kind, config), is_of_type_alone=False)
-    convert = _in_bulk(kind, config)
+    convert = _InBulk(kind, config).convert
     return Converter(_checked(convert) if _says_nothing(kind) else convert, is_of_type_alone=True)
 
 
@@ -178,35 +179,43 @@ def holds_awaitables(value: Any, only_first: bool = True) -> bool:
     return any(hasattr(item, "__await__") for item in (itertools.islice(items, 1) if only_first else items))
 
 
-def _in_bulk(kind: Any, config: ConfigDict) -> Convert:
-    of_kind: Any = list
-    adapter: Any = TypeAdapter[list[Any]](of_kind[kind], config=config)
-    schemas = RowSchemas(adapter, _core_config(config))
-    # The adapter's own validate_python takes twice the time for a single value (measured).
-    own: SchemaValidator = adapter.validator
-    alone = _Alone(kind, config)
+class _InBulk:
+    """Converts values into a type, all those of a step at once; kept with the plan of the class whose field it is."""
 
-    def validator_for(values: list[Any]) -> SchemaValidator:
-        return _validator_for(values, schemas) if schemas.survey.is_needed else own
+    def __init__(self, kind: Any, config: ConfigDict) -> None:
+        of_kind: Any = list
+        adapter: Any = TypeAdapter[list[Any]](of_kind[kind], config=config)
+        self.schemas = RowSchemas(adapter, _core_config(config))
+        # The adapter's own validate_python takes twice the time for a single value (measured).
+        self._own: SchemaValidator = adapter.validator
+        self._alone = _Alone(kind, config)
 
-    def convert(_nodes: Sequence[Any], values: list[Any]) -> list[Any]:
-        rows = readable(values, schemas.survey, schemas.holds_others)
+    def convert(self, _nodes: Sequence[Any], values: list[Any]) -> list[Any]:
+        """See `Convert`."""
+        return self.validated(readable(values, self.schemas.survey, self.schemas.holds_others))
+
+    def validated(self, rows: list[Any]) -> list[Any]:
+        """The same of values that can be read.
+
+        Raises:
+            FailedAt: A value does not fit.
+        """
+        schemas = self.schemas
         try:
-            converted: list[Any] = validator_for(rows).validate_python(rows, from_attributes=True)
+            validator = _validator_for(rows, schemas) if schemas.survey.is_needed else self._own
+            converted: list[Any] = validator.validate_python(rows, from_attributes=True)
         except ValidationError as error:
             first = error.errors(include_url=False, include_context=False, include_input=False)[0]
             suspects: Sequence[int] = [cast(int, first["loc"][0])]
             failed: Exception = error
         except Exception as error:  # a validator may raise anything
-            suspects, failed = range(len(values)), error
+            suspects, failed = range(len(rows)), error
         else:
             return converted
         try:
-            raise alone.failed_at(suspects, rows) or FailedAt(suspects[0], failed)
+            raise self._alone.failed_at(suspects, rows) or FailedAt(suspects[0], failed)
         finally:
             del failed  # it refers to this frame
-
-    return convert
 
 
 def _validator_for(values: list[Any], schemas: RowSchemas) -> SchemaValidator:
@@ -269,7 +278,7 @@ def _among_others(cls: type, name: str, kind: Any, config: ConfigDict) -> Conver
     }
     row = make(f"{cls.__name__}.{name}", columns, total=False)  # what model_construct left out is not there
     row.__pydantic_config__ = config
-    convert = _in_bulk(row, config)
+    convert = _InBulk(row, config).convert
 
     def convert_rows(nodes: Sequence[Any], values: list[Any]) -> list[Any]:
         rows = [{**_present(node, others), name: value} for node, value in zip(nodes, values, strict=True)]
@@ -352,9 +361,49 @@ def _takes_info(validator: Any) -> bool:
     return len(positional) > (2 if isinstance(validator, Wrap) else 1)
 
 
-def converter_into(kind: Any, title: str) -> Convert:
-    """Make what converts rows into a type, all those of a tree at once."""
-    return _in_bulk(kind, {"arbitrary_types_allowed": True, "title": title})
+class ConverterInto:
+    """Converts rows into a type, all those of a tree at once; kept with the plan of a class that the type names.
+
+    Args:
+        kind: The type.
+        title: What it is called.
+        cls: The class of all nodes there, where the type is that class or a list of it.
+    """
+
+    __slots__ = ("_in_bulk", "_made", "is_list")
+
+    def __init__(self, kind: Any, title: str, cls: type | None) -> None:
+        self._in_bulk = _InBulk(kind, {"arbitrary_types_allowed": True, "title": title})
+        self._made = None if cls is None else self._in_bulk.schemas.class_made
+        self.is_list = kind is not cls
+        """Whether the type is a list of nodes, if all are of one class."""
+
+    def convert(self, rows: Any) -> Any:
+        """What is made of rows.
+
+        Raises:
+            FailedAt: They do not fit.
+        """
+        return self._in_bulk.convert((None,), [rows])[0]
+
+    def convert_at_once(self, rows: Any) -> FoundNodes | None:
+        """Nodes made of rows, where all are of one class as nothing else can come of such rows.
+
+        Returns:
+            None where that is not known: `convert` takes any.
+
+        Raises:
+            FailedAt: They do not fit.
+        """
+        kind: Any = cast(Any, type(rows))
+        if self._made is None or (self.is_list and kind is not list):
+            return None
+        schemas = self._in_bulk.schemas
+        if not are_read_as_they_are(rows if self.is_list else (rows,), schemas.survey):
+            return None
+        made = self._in_bulk.validated([rows])
+        nodes = made[0] if self.is_list else made
+        return FoundNodes(nodes, [0] * len(nodes), (self._made,), has_sets=False)
 
 
 def mapper_of(rule: Any, is_walked: bool) -> Converter:
@@ -381,7 +430,7 @@ def mapper_of(rule: Any, is_walked: bool) -> Converter:
 
 def _into(cls: type, is_walked: bool) -> Callable[[Any], Any]:
     adapter: TypeAdapter[Any] = TypeAdapter(cls)
-    in_bulk = _in_bulk(cls, {"title": cls.__name__}) if is_walked else None
+    in_bulk = _InBulk(cls, {"title": cls.__name__}).convert if is_walked else None
 
     def convert(value: Any) -> Any:
         kind = cast(Any, type(value))

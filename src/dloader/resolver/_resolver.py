@@ -235,16 +235,22 @@ class Resolver:
         """
         partial = None if errors is None else PartialAnswer(errors, into)
         declared = self._declared
+        roots: FoundNodes | None = None
+        accepted: list[Subtree] = []
         if into is not None:
             declared = (*declared, *declared_classes(into, "resolve(into=)"))
-            self._accept(*declared, are_rows=True)
+            accepted = self._accept(*declared, are_rows=True)
             converters = self._graph.subtree(declared[-1]).converters
-            tree = nodes_of(tree, into, converters) if partial is None else partial.nodes_of(tree, converters)
+            if partial is None:
+                tree, roots = nodes_of(tree, into, converters)
+            else:
+                tree = partial.nodes_of(tree, converters)
         if tree is None:
             return tree if partial is None else partial.answer(tree)
-        known = self._graph.known
-        roots = flatten([tree], [0], known)
-        accepted = self._accept(*declared, *_root_classes(tree, roots, known), are_rows=into is not None)
+        if roots is None:
+            known = self._graph.known
+            roots = flatten([tree], [0], known)
+            accepted = self._accept(*declared, *_root_classes(tree, roots, known), are_rows=into is not None)
         scopes = Scopes(
             selection_of(include, exclude, (each.plan.cls for each in accepted), self._graph), self._max_depth
         )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set as AbstractSet
+from types import GenericAlias
 from typing import Any, TypeAlias, cast, get_args, get_origin
+
+from pydantic import BaseModel, RootModel
 
 from dloader import OptionError
 from dloader._text import shorten
 from dloader.lowlevel import add_note_once
-from dloader.resolver._containers import is_container
-from dloader.resolver._convert import Convert, converter_into
+from dloader.resolver._containers import FoundNodes, is_container
+from dloader.resolver._convert import ConverterInto
 from dloader.resolver._fields import Failed, FailedAt
 from dloader.resolver._gone import alternatives
 from dloader.resolver._plan._annotations import (
@@ -34,6 +37,9 @@ def declared_classes(annotation: Any, argument: str) -> tuple[type, ...]:
     Raises:
         OptionError: It names none, or only a name of one.
     """
+    cls = _class_alone(annotation)
+    if cls is not None:
+        return (cls,)
     classes, unknown = classes_in(annotation)
     for name in names_in(annotation):
         raise OptionError(f"{argument} takes a type, and {name!r} in it is only a name: give the class")
@@ -42,13 +48,23 @@ def declared_classes(annotation: Any, argument: str) -> tuple[type, ...]:
     return classes
 
 
-def nodes_of(rows: Any, into: Any, converters: dict[object, Any]) -> Any:
+def _class_alone(annotation: Any) -> type | None:
+    """The class that a type of nodes is, or is a list of: most are, and to look into others takes 10 us."""
+    is_list = isinstance(annotation, GenericAlias) and annotation.__origin__ is list
+    cls: Any = annotation.__args__[0] if is_list else annotation
+    return cls if is_node_class(cls) and cls not in (BaseModel, RootModel) else None
+
+
+def nodes_of(rows: Any, into: Any, converters: dict[object, Any]) -> tuple[Any, FoundNodes | None]:
     """Make nodes of rows.
 
     Args:
         rows: One row, or what holds several.
         into: The type of what is made.
         converters: Where what converts rows into a type is kept: with the plan of a class that it names.
+
+    Returns:
+        What was made, and the nodes in it, where they are known without a look at each.
 
     Raises:
         OptionError: The rows are still to be awaited.
@@ -57,7 +73,10 @@ def nodes_of(rows: Any, into: Any, converters: dict[object, Any]) -> Any:
     rows = _listed(rows, into)
     converter = _converter_into(into, converters)
     try:
-        return converter((None,), [rows])[0]
+        found = converter.convert_at_once(rows)
+        if found is None:
+            return converter.convert(rows), None
+        return found.items if converter.is_list else found.items[0], found
     except FailedAt as caught:
         failed = caught
     if hint := _hint_of_number(rows, into):
@@ -109,7 +128,7 @@ class _Rows:
 
     def _made(self, rows: Any, into: Any, labels: Labels) -> Any:
         try:
-            return _converter_into(into, self._converters)((None,), [rows])[0]
+            return _converter_into(into, self._converters).convert(rows)
         except FailedAt as caught:
             error = cast(Exception, caught.error)
         before = len(self._unfit)
@@ -142,7 +161,8 @@ class _Rows:
 
     def _each_value(self, rows: Mapping[Any, Any], kinds: Sequence[Any], labels: Labels) -> Any:
         try:
-            keys = _converter_into(kinds[0], self._converters)([None] * len(rows), list(rows))
+            many: Any = list
+            keys = _converter_into(many[kinds[0]], self._converters).convert(list(rows))
         except FailedAt:
             return None
         values = zip(keys, rows.values(), strict=True)
@@ -180,15 +200,19 @@ def _listed(rows: Any, into: Any) -> Any:
     return list(rows)
 
 
-def _converter_into(into: Any, converters: dict[object, Any]) -> Convert:
+def _converter_into(into: Any, converters: dict[object, Any]) -> ConverterInto:
     key = ("into", into)
     try:
-        found: Convert | None = converters.get(key)
+        found: ConverterInto | None = converters.get(key)
     except TypeError:  # what stands in Annotated cannot be hashed
-        return converter_into(into, _name_of(into))
+        return _make_converter(into)
     if found is None:
-        converters[key] = found = converter_into(into, _name_of(into))
+        converters[key] = found = _make_converter(into)
     return found
+
+
+def _make_converter(into: Any) -> ConverterInto:
+    return ConverterInto(into, _name_of(into), _class_alone(into))
 
 
 def _name_of(into: Any) -> str:

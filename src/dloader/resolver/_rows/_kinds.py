@@ -11,7 +11,7 @@ from dloader.resolver._plan._annotations import is_node_class
 from dloader.resolver._rows._cutting import Form
 from dloader.resolver._rows._survey import Survey
 
-__all__ = ("form_of", "readable", "state_of_entity")
+__all__ = ("are_read_as_they_are", "form_of", "readable", "state_of_entity")
 
 PLAIN = frozenset({bool, bytes, dict, float, int, str, type(None)})
 MOST_NESTED = 8
@@ -53,6 +53,16 @@ def readable(
     elif survey.inner:
         new = _with_inner(new, survey, most - 1)
     return new
+
+
+def are_read_as_they_are(rows: Sequence[Any], survey: Survey) -> bool:
+    """Whether `readable` would change nothing about rows, none of which is a node or holds several; in one pass."""
+    if survey.inner:
+        return False
+    for kind in set[Any](map(type, rows)) - PLAIN:
+        if is_node_class(kind) or _holds_several(kind) or _conversion(kind, rows, survey) is not None:
+            return False
+    return True
 
 
 def _conversion(kind: type[Any], values: Sequence[Any], survey: Survey) -> Callable[[Any], Any] | None:

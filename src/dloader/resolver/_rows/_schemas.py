@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, cast
 
 from pydantic import TypeAdapter
@@ -9,7 +10,7 @@ from pydantic_core import SchemaValidator
 
 from dloader.resolver._rows._building import Schema, build, insists_on_classes_own
 from dloader.resolver._rows._cutting import Cutter, Form
-from dloader.resolver._rows._survey import Survey, holds_others
+from dloader.resolver._rows._survey import Survey, class_made, holds_others
 
 __all__ = ("RowSchemas",)
 
@@ -31,6 +32,11 @@ class RowSchemas:
         self.holds_others = holds_others(self._schema, self._definitions)
         """Whether rows stand in containers that look like rows."""
         self._validators: dict[Form, SchemaValidator] = {}
+
+    @cached_property
+    def class_made(self) -> type | None:
+        """The class of all that is made of rows that are no nodes, where nothing else can be."""
+        return class_made(self._schema, self._definitions)
 
     def validator(self, form: Form) -> SchemaValidator:
         """The validator of rows of a form."""

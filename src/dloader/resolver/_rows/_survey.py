@@ -13,12 +13,14 @@ from dloader.resolver._plan._annotations import is_node_class
 from dloader.resolver._plan._row_shape import RowShape, row_shape_of
 from dloader.resolver._rows._building import Schema
 
-__all__ = ("PARTS", "NodeSchema", "Survey", "holds_others", "is_node")
+__all__ = ("PARTS", "NodeSchema", "Survey", "class_made", "holds_others", "is_node")
 
 PARTS = (
     "schema", "items_schema", "values_schema", "lax_schema", "strict_schema", "python_schema", "steps", "choices",
 )  # fmt: skip
 """Where in a schema others stand, whose values are looked into for nodes."""
+INTO_LISTS = {"definitions": "schema", "list": "items_schema"}
+"""Where in a schema stands what is made of one row."""
 NODES = frozenset({"dataclass", "model"})
 
 
@@ -212,3 +214,15 @@ def holds_others(schema: Schema, definitions: Mapping[str, Schema]) -> bool:
     if kind in {"dict", "typed-dict"}:
         return True
     return kind not in NODES and any(holds_others(part, definitions) for part in _parts_of(schema))
+
+
+def class_made(schema: Schema, definitions: Mapping[str, Schema]) -> type | None:
+    """The class of all that a schema of lists makes of rows; None where there may be others, by a validator say."""
+    while schema["type"] in INTO_LISTS:
+        schema = schema[INTO_LISTS[schema["type"]]]
+    if schema["type"] == "definition-ref":
+        schema = definitions[schema["schema_ref"]]
+    if not is_node(schema) or schema.get("root_model"):
+        return None
+    cls: Any = schema["cls"]
+    return cls if cls.__new__ is object.__new__ else None
