@@ -75,7 +75,7 @@ class Gate:
 
     def set_up(self, names: list[str]) -> None:
         """Copy what git knows, new files too unless they are ignored; install what jobs share; build the wheel."""
-        for folder in ("tree", "jobs", "shared"):
+        for folder in ("tree", "jobs"):
             (self.work / folder).mkdir()
         listing = [
             "git",
@@ -123,7 +123,6 @@ class Place:
             gate.between,
             gate.newest,
         )
-        self.shared = gate.work / "shared"
         self.folder = gate.work / "jobs" / name
         self.log = gate.work / "jobs" / f"{name}.log"
         shutil.copytree(gate.work / "tree", self.folder)
@@ -231,8 +230,6 @@ def chosen(gate: Gate, asked: list[str]) -> list[str]:
     if unknown := names - gate.jobs.keys():
         known = "\n  ".join([*gate.jobs, f"quick, for {', '.join(jobs.QUICK)}"])
         sys.exit(f"the gate has no job {', '.join(sorted(unknown))}; it has:\n  {known}")
-    if "coverage" in names:
-        names |= {"lowest", f"tests-{gate.newest}"}
     return [name for name in gate.jobs if name in names or (not names and name not in gate.on_request)]
 
 
