@@ -138,6 +138,25 @@ def test_a_session_of_its_own_for_each_batch(filled):
     filled.run(law, poolclass=AsyncAdaptedQueuePool, pool_size=3, max_overflow=0, pool_timeout=10)
 
 
+def test_wherever_a_batch_is_cancelled_its_connection_is_back_at_the_end(filled):
+    """While the pool connects, while a statement runs, while the session closes; and cancelled again by the end."""
+
+    async def law(engine):
+        maker = async_sessionmaker(engine)
+        for turns in range(60):
+            async with LoaderRegistry({"session": maker}, max_concurrency=3) as loaders:
+                futures = [loaders.get(marker).load(1) for marker in FIVE]
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                for future in futures:
+                    future.cancel()
+                await asyncio.gather(*futures, return_exceptions=True)
+            assert engine.pool.checkedout() == 0, turns
+            await engine.dispose()  # so that the next ones connect
+
+    filled.run(law, poolclass=AsyncAdaptedQueuePool, pool_size=3, max_overflow=0, pool_timeout=10)
+
+
 def test_a_pool_of_five_serves_twenty_clients(filled):
     """Each has one session, and five loaders on it."""
 

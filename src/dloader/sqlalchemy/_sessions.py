@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import ContextVar
 from types import TracebackType
@@ -167,8 +167,32 @@ def reading(
 
 @asynccontextmanager
 async def _own(source: async_sessionmaker[Any], mapper: Any) -> AsyncGenerator[Reader]:
-    async with source() as own:
-        yield Reader(own, mapper, is_shared=False)
+    """A session for this batch alone.
+
+    Its statements are free to be cancelled. Connecting and closing are let finish: a pool that is cancelled in the
+    middle may lose the connection (SQLAlchemy 2.0), and one that closes behind our back is not yet whole.
+    """
+    own = source()
+    try:
+        reader = Reader(own, mapper, is_shared=False)
+        await _finished(own.connection(bind_arguments={"bind": reader.bind}))
+        yield reader
+    finally:
+        await _finished(own.close())
+
+
+async def _finished(work: Coroutine[Any, Any, object]) -> None:
+    """Await something to its end, however often we are cancelled meanwhile; then be cancelled."""
+    task = task_starter(asyncio.get_running_loop())(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    failure = cancelled or task.exception()
+    if failure is not None:
+        raise failure
 
 
 @final
