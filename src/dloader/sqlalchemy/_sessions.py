@@ -190,9 +190,11 @@ async def _finished(work: Coroutine[Any, Any, object]) -> None:
             await asyncio.wait([task])
         except asyncio.CancelledError as error:
             cancelled = error
-    failure = cancelled or task.exception()
-    if failure is not None:
-        raise failure
+    failed = task.exception()  # asked for also where nobody is told, or asyncio logs it
+    if cancelled is not None:
+        raise cancelled
+    if failed is not None:
+        raise failed
 
 
 @final
