@@ -520,3 +520,26 @@ class TestRows:
         assert few == self.steps(rows(1_000), list[Column])
         assert few < 700, "1,420 when types were read, and nodes looked for, each time"
         assert self.steps(rows(1)[0], Column) < 700
+
+    def test_what_rows_are_is_seen_in_one_pass_that_python_takes_no_step_of(self):
+        class Item(BaseModel):
+            id: int
+            label: str = ""
+
+            def post_label(self):
+                return "x"
+
+        async def counted(keys):
+            return [[{"id": number} for number in range(key)] for key in keys]
+
+        class Holder(BaseModel):
+            id: int
+            items: Annotated[list[Item], Load(counted, by="id")] = []
+
+        def steps(count):
+            with without_collector():
+                resolved(Holder(id=count))
+                return steps_of(lambda: resolved(Holder(id=count)))
+
+        own = steps(0)
+        assert (steps(1_000) - own) / 1_000 < 47, "50 with a look for names"

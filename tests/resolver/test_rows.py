@@ -278,6 +278,12 @@ class TestWhatComesOfRows:
         assert found.size == 2
         assert [part.size for part in found.parts] == [3]
 
+    def test_a_list_that_holds_itself_is_no_row(self, run):
+        rows: list[Any] = []
+        rows.append(rows)
+        with pytest.raises(ValidationError):
+            run(Resolver().resolve, rows, into=list[Sized])
+
     def test_a_list_of_root_models(self, run):
         class Many(RootModel[list[Sized]]):
             pass

@@ -24,7 +24,6 @@ from pydantic.fields import FieldInfo
 from pydantic_core import SchemaValidator
 from typing_extensions import TypedDict  # Pydantic wants this one, and brings it
 
-from dloader.resolver._containers import FoundNodes
 from dloader.resolver._fields import FailedAt
 from dloader.resolver._plan._annotations import (
     FieldType,
@@ -35,21 +34,24 @@ from dloader.resolver._plan._annotations import (
 )
 from dloader.resolver._rows._cutting import Form
 from dloader.resolver._rows._explain import explain
-from dloader.resolver._rows._kinds import are_read_as_they_are, form_of, readable
+from dloader.resolver._rows._kinds import Leaves, form_of, leaves_of, readable
 from dloader.resolver._rows._schemas import RowSchemas
 
 __all__ = (
     "Convert",
     "Converter",
-    "ConverterInto",
+    "InBulk",
     "convert_for_nodes",
     "converter_of",
     "holds_awaitables",
     "mapper_of",
 )
 
-Convert: TypeAlias = Callable[[Sequence[Any], list[Any]], list[Any]]
-"""From nodes and the raw values for one of their fields to values of the field's type."""
+Convert: TypeAlias = Callable[[Sequence[Any], list[Any], Leaves | None], list[Any]]
+"""From nodes and the raw values for one of their fields to values of the field's type.
+
+Takes what stands in lists there, if somebody has looked: what rows are is read from it.
+"""
 
 VALIDATORS: dict[str, Any] = {
     "before": BeforeValidator,
@@ -77,6 +79,7 @@ def convert_for_nodes(
     values: list[Any],
     keys: Sequence[Any] | None,
     is_reused: bool,
+    leaves: Leaves | None = None,
 ) -> list[Any]:
     """Convert the values for a field of nodes.
 
@@ -87,20 +90,21 @@ def convert_for_nodes(
         keys: Of the nodes, where some have the same.
         is_reused: Whether nodes that were given the same value, or have the same key, may share what becomes of it;
             containers are each node's own.
+        leaves: What stands in lists there, if somebody has looked.
 
     Raises:
         FailedAt: A value cannot be converted.
     """
     convert = converter.convert
     if not (is_reused and converter.is_of_type_alone):
-        return convert(nodes, values if keys is None else _spread(keys, values))
+        return convert(nodes, values if keys is None else _spread(keys, values), leaves)
     if keys is None:
         if len(set(map(id, values))) == len(values):
-            return convert(nodes, values)
+            return convert(nodes, values, leaves)
         keys = list(map(id, values))
         values = list(dict(zip(keys, values, strict=True)).values())
     try:
-        found = _spread(keys, convert(nodes, values))
+        found = _spread(keys, convert(nodes, values, leaves))
     except FailedAt as failed:
         raise FailedAt(keys.index(list(dict.fromkeys(keys))[failed.index]), failed.error) from None
     if CONTAINERS.isdisjoint(map(type, found)):
@@ -135,11 +139,11 @@ def converter_of(cls: type, name: str) -> Converter:
     config = _config_of(cls, f"{cls.__name__}.{name}")
     if any(map(_takes_info, (*parts, *inner_metadata(annotation)))):
         return Converter(_among_others(cls, name, kind, config), is_of_type_alone=False)
-    convert = _InBulk(kind, config).convert
+    convert = InBulk(kind, config).convert
     return Converter(_checked(convert) if _says_nothing(kind) else convert, is_of_type_alone=True)
 
 
-def _as_they_are(_nodes: Sequence[Any], values: list[Any]) -> list[Any]:
+def _as_they_are(_nodes: Sequence[Any], values: list[Any], _leaves: Leaves | None = None) -> list[Any]:
     if not GIVEN_CONTAINERS.isdisjoint(map(type, values)):
         _refuse_awaitables(values)
     return values
@@ -148,8 +152,8 @@ def _as_they_are(_nodes: Sequence[Any], values: list[Any]) -> list[Any]:
 def _checked(convert: Convert) -> Convert:
     """For a type that takes anything somewhere: what is still awaited is no value."""
 
-    def convert_checked(nodes: Sequence[Any], values: list[Any]) -> list[Any]:
-        converted = convert(nodes, values)
+    def convert_checked(nodes: Sequence[Any], values: list[Any], leaves: Leaves | None = None) -> list[Any]:
+        converted = convert(nodes, values, leaves)
         _refuse_awaitables(converted)
         return converted
 
@@ -179,7 +183,7 @@ def holds_awaitables(value: Any, only_first: bool = True) -> bool:
     return any(hasattr(item, "__await__") for item in (itertools.islice(items, 1) if only_first else items))
 
 
-class _InBulk:
+class InBulk:
     """Converts values into a type, all those of a step at once; kept with the plan of the class whose field it is."""
 
     def __init__(self, kind: Any, config: ConfigDict) -> None:
@@ -190,19 +194,29 @@ class _InBulk:
         self._own: SchemaValidator = adapter.validator
         self._alone = _Alone(kind, config)
 
-    def convert(self, _nodes: Sequence[Any], values: list[Any]) -> list[Any]:
+    def convert(self, _nodes: Sequence[Any], values: list[Any], leaves: Leaves | None = None) -> list[Any]:
         """See `Convert`."""
-        return self.validated(readable(values, self.schemas.survey, self.schemas.holds_others))
+        schemas = self.schemas
+        if schemas.is_of_atoms:
+            return self.validated(values)
+        leaves = leaves or leaves_of(values)
+        if leaves.are_plain and not schemas.survey.inner and not schemas.holds_others:
+            return self.validated(values, leaves)
+        return self.validated(readable(values, schemas.survey, schemas.holds_others))
 
-    def validated(self, rows: list[Any]) -> list[Any]:
+    def validated(self, rows: list[Any], leaves: Leaves | None = None) -> list[Any]:
         """The same of values that can be read.
+
+        Args:
+            rows: The values.
+            leaves: What stands in lists there, if that is known.
 
         Raises:
             FailedAt: A value does not fit.
         """
         schemas = self.schemas
         try:
-            validator = _validator_for(rows, schemas) if schemas.survey.is_needed else self._own
+            validator = _validator_for(rows, schemas, leaves) if schemas.survey.is_needed else self._own
             converted: list[Any] = validator.validate_python(rows, from_attributes=True)
         except ValidationError as error:
             first = error.errors(include_url=False, include_context=False, include_input=False)[0]
@@ -218,10 +232,10 @@ class _InBulk:
             del failed  # it refers to this frame
 
 
-def _validator_for(values: list[Any], schemas: RowSchemas) -> SchemaValidator:
-    form = Form.BARE
-    if schemas.survey.forms_differ:
-        form = Form.EITHER if schemas.holds_others else form_of(values, schemas.survey.special)
+def _validator_for(values: list[Any], schemas: RowSchemas, leaves: Leaves | None = None) -> SchemaValidator:
+    form, survey = Form.BARE, schemas.survey
+    if survey.forms_differ:
+        form = Form.EITHER if schemas.holds_others else form_of(leaves or leaves_of(values), survey.special)
     return schemas.validator(form)
 
 
@@ -278,11 +292,11 @@ def _among_others(cls: type, name: str, kind: Any, config: ConfigDict) -> Conver
     }
     row = make(f"{cls.__name__}.{name}", columns, total=False)  # what model_construct left out is not there
     row.__pydantic_config__ = config
-    convert = _InBulk(row, config).convert
+    convert = InBulk(row, config).convert
 
-    def convert_rows(nodes: Sequence[Any], values: list[Any]) -> list[Any]:
+    def convert_rows(nodes: Sequence[Any], values: list[Any], _leaves: Leaves | None = None) -> list[Any]:
         rows = [{**_present(node, others), name: value} for node, value in zip(nodes, values, strict=True)]
-        return [converted[name] for converted in convert(nodes, rows)]
+        return [converted[name] for converted in convert(nodes, rows, None)]
 
     return convert_rows
 
@@ -361,51 +375,6 @@ def _takes_info(validator: Any) -> bool:
     return len(positional) > (2 if isinstance(validator, Wrap) else 1)
 
 
-class ConverterInto:
-    """Converts rows into a type, all those of a tree at once; kept with the plan of a class that the type names.
-
-    Args:
-        kind: The type.
-        title: What it is called.
-        cls: The class of all nodes there, where the type is that class or a list of it.
-    """
-
-    __slots__ = ("_in_bulk", "_made", "is_list")
-
-    def __init__(self, kind: Any, title: str, cls: type | None) -> None:
-        self._in_bulk = _InBulk(kind, {"arbitrary_types_allowed": True, "title": title})
-        self._made = None if cls is None else self._in_bulk.schemas.class_made
-        self.is_list = kind is not cls
-        """Whether the type is a list of nodes, if all are of one class."""
-
-    def convert(self, rows: Any) -> Any:
-        """What is made of rows.
-
-        Raises:
-            FailedAt: They do not fit.
-        """
-        return self._in_bulk.convert((None,), [rows])[0]
-
-    def convert_at_once(self, rows: Any) -> FoundNodes | None:
-        """Nodes made of rows, where all are of one class as nothing else can come of such rows.
-
-        Returns:
-            None where that is not known: `convert` takes any.
-
-        Raises:
-            FailedAt: They do not fit.
-        """
-        kind: Any = cast(Any, type(rows))
-        if self._made is None or (self.is_list and kind is not list):
-            return None
-        schemas = self._in_bulk.schemas
-        if not are_read_as_they_are(rows if self.is_list else (rows,), schemas.survey):
-            return None
-        made = self._in_bulk.validated([rows])
-        nodes = made[0] if self.is_list else made
-        return FoundNodes(nodes, [0] * len(nodes), (self._made,), has_sets=False)
-
-
 def mapper_of(rule: Any, is_walked: bool) -> Converter:
     """Make the converter of a method with a `mapper`: a function, or a class to validate a value or its items into.
 
@@ -415,7 +384,7 @@ def mapper_of(rule: Any, is_walked: bool) -> Converter:
     """
     convert: Callable[[Any], Any] = _into(rule, is_walked) if is_node_class(rule) else rule
 
-    def mapped(_nodes: Sequence[Any], values: list[Any]) -> list[Any]:
+    def mapped(_nodes: Sequence[Any], values: list[Any], _leaves: Leaves | None = None) -> list[Any]:
         converted: list[Any] = []
         try:
             converted.extend(None if value is None else convert(value) for value in values)
@@ -430,7 +399,7 @@ def mapper_of(rule: Any, is_walked: bool) -> Converter:
 
 def _into(cls: type, is_walked: bool) -> Callable[[Any], Any]:
     adapter: TypeAdapter[Any] = TypeAdapter(cls)
-    in_bulk = _InBulk(cls, {"title": cls.__name__}).convert if is_walked else None
+    in_bulk = InBulk(cls, {"title": cls.__name__}).convert if is_walked else None
 
     def convert(value: Any) -> Any:
         kind = cast(Any, type(value))

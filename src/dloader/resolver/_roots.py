@@ -12,7 +12,7 @@ from dloader import OptionError
 from dloader._text import shorten
 from dloader.lowlevel import add_note_once
 from dloader.resolver._containers import FoundNodes, is_container
-from dloader.resolver._convert import ConverterInto
+from dloader.resolver._convert import InBulk
 from dloader.resolver._fields import Failed, FailedAt
 from dloader.resolver._gone import alternatives
 from dloader.resolver._plan._annotations import (
@@ -22,6 +22,7 @@ from dloader.resolver._plan._annotations import (
     names_in,
     split_annotated,
 )
+from dloader.resolver._rows._kinds import are_read_as_they_are
 
 __all__ = ("UnfitRows", "declared_classes", "nodes_of", "nodes_that_fit")
 
@@ -200,10 +201,10 @@ def _listed(rows: Any, into: Any) -> Any:
     return list(rows)
 
 
-def _converter_into(into: Any, converters: dict[object, Any]) -> ConverterInto:
+def _converter_into(into: Any, converters: dict[object, Any]) -> _ConverterInto:
     key = ("into", into)
     try:
-        found: ConverterInto | None = converters.get(key)
+        found: _ConverterInto | None = converters.get(key)
     except TypeError:  # what stands in Annotated cannot be hashed
         return _make_converter(into)
     if found is None:
@@ -211,8 +212,53 @@ def _converter_into(into: Any, converters: dict[object, Any]) -> ConverterInto:
     return found
 
 
-def _make_converter(into: Any) -> ConverterInto:
-    return ConverterInto(into, _name_of(into), _class_alone(into))
+def _make_converter(into: Any) -> _ConverterInto:
+    return _ConverterInto(into, _name_of(into), _class_alone(into))
+
+
+class _ConverterInto:
+    """Converts rows into a type, all those of a tree at once; kept with the plan of a class that the type names.
+
+    Args:
+        kind: The type.
+        title: What it is called.
+        cls: The class of all nodes there, where the type is that class or a list of it.
+    """
+
+    __slots__ = ("_in_bulk", "_made", "is_list")
+
+    def __init__(self, kind: Any, title: str, cls: type | None) -> None:
+        self._in_bulk = InBulk(kind, {"arbitrary_types_allowed": True, "title": title})
+        self._made = None if cls is None else self._in_bulk.schemas.class_made
+        self.is_list = kind is not cls
+        """Whether the type is a list of nodes, if all are of one class."""
+
+    def convert(self, rows: Any) -> Any:
+        """What is made of rows.
+
+        Raises:
+            FailedAt: They do not fit.
+        """
+        return self._in_bulk.convert((None,), [rows])[0]
+
+    def convert_at_once(self, rows: Any) -> FoundNodes | None:
+        """Nodes made of rows, where all are of one class as nothing else can come of such rows.
+
+        Returns:
+            None where that is not known: `convert` takes any.
+
+        Raises:
+            FailedAt: They do not fit.
+        """
+        kind: Any = cast(Any, type(rows))
+        if self._made is None or (self.is_list and kind is not list):
+            return None
+        schemas = self._in_bulk.schemas
+        if not are_read_as_they_are(rows if self.is_list else (rows,), schemas.survey):
+            return None
+        made = self._in_bulk.validated([rows])
+        nodes = made[0] if self.is_list else made
+        return FoundNodes(nodes, [0] * len(nodes), (self._made,), has_sets=False)
 
 
 def _name_of(into: Any) -> str:

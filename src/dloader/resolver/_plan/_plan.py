@@ -92,6 +92,11 @@ class NodeField:
     default: Any = field(default=None, hash=False, compare=False)
     """What all nodes share that were made without it, if it may hold nodes."""
 
+    @property
+    def holds_nodes(self) -> bool:
+        """Whether it may hold any."""
+        return bool(self.classes) or self.unknown
+
     def targets(self) -> Iterator[type]:
         """The classes that it may hold: those its type names, and their subclasses as of now."""
         for cls in self.classes:

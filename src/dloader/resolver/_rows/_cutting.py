@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Mapping
 from enum import Enum
 from functools import cached_property
 from typing import Any, cast
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import PydanticOmit, SchemaValidator
 
 from dloader.resolver._rows._building import Schema, build, insists_on_classes_own
-from dloader.resolver._rows._survey import PARTS, NodeSchema, Survey, is_node
+from dloader.resolver._rows._survey import PARTS, NodeSchema, Survey, is_node, is_required
 
 __all__ = ("Cutter", "Form")
 
@@ -28,7 +27,7 @@ class Form(Enum):
     OBJECTS = 1
     """Attributes: fields that methods fill are not asked for."""
     BARE = 2
-    """Mappings that have no fields that methods fill."""
+    """Mappings that have no fields that methods fill, or only such as have defaults: those are read of any."""
     MAPPINGS = 3
     """Mappings that have some, on which the methods may build."""
     EITHER = 4
@@ -151,21 +150,21 @@ class Cutter:
 
     def _cut_field(self, node: NodeSchema, name: str, field: Schema) -> Schema | None:
         """What is read of a row for a field, if anything is."""
-        shape, form, is_required = node.shape, self._form, _is_required(node.cls, name)
+        shape, form, lacks_default = node.shape, self._form, is_required(node.cls, name)
         paths = node.paths_of(name)
-        if name in shape.filled or (name in shape.computed and self._is_unread(is_required)):
-            if self._is_observed and not is_required:
+        if name in shape.filled or (name in shape.computed and self._is_unread(lacks_default)):
+            if self._is_observed and not lacks_default:
                 return {**field, "schema": self.cut(field["schema"]), "validation_alias": UNREACHABLE}
             return _unread(field, paths) if form is Form.MAPPINGS and node.takes_extra else None
         named = {} if len(paths) == 1 else {"validation_alias": paths}
         schema = self.cut(field["schema"])
-        if name in shape.computed and is_required:
+        if name in shape.computed and lacks_default:
             schema = _not_required(schema)
         return {**field, "schema": schema, **named}
 
-    def _is_unread(self, is_required: bool) -> bool:
+    def _is_unread(self, lacks_default: bool) -> bool:
         """Whether a field that a method fills is left out; a bare mapping gives the default, which costs less so."""
-        return self._form is Form.OBJECTS or (self._form is Form.BARE and is_required)
+        return self._form is Form.OBJECTS or (self._form is Form.BARE and lacks_default)
 
 
 _FIELD = {"model": "model-field", "dataclass": "dataclass-field"}
@@ -251,16 +250,6 @@ class _RowOf:
         ):  # where nobody looks, of the keys of a dict say
             cut = {"type": "definitions", "schema": cut, "definitions": list(self._definitions.values())}
         return build(cut)
-
-
-def _is_required(cls: type[Any], name: str) -> bool:
-    if issubclass(cls, BaseModel):
-        return cls.model_fields[name].is_required()
-    info: Any = getattr(cls, "__pydantic_fields__", {}).get(name)
-    if info is not None:
-        return bool(info.is_required())
-    field: dataclasses.Field[Any] = cls.__dataclass_fields__[name]
-    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
 def _not_required(schema: Schema) -> Schema:

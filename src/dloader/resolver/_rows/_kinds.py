@@ -5,16 +5,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence, Set as AbstractSet, ValuesView
 from itertools import chain, islice
-from typing import Any, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 from dloader.resolver._plan._annotations import is_node_class
 from dloader.resolver._rows._cutting import Form
 from dloader.resolver._rows._survey import Survey
 
-__all__ = ("are_read_as_they_are", "form_of", "readable", "state_of_entity")
+__all__ = ("Leaves", "are_read_as_they_are", "form_of", "leaves_of", "readable", "state_of_entity")
 
 PLAIN = frozenset({bool, bytes, dict, float, int, str, type(None)})
 MOST_NESTED = 8
+MOST_LISTS = 64
+"""A list that contains itself must not hang."""
 Read: TypeAlias = Callable[[list[Any]], list[Any]]
 
 
@@ -125,10 +127,13 @@ def _with_values(values: list[Any], read: Read) -> list[Any]:
 
 def _with_inner(values: list[Any], survey: Survey, most: int) -> list[Any]:
     """The same values with what was read of the rows that stand in mappings."""
-    at = [index for index, value in enumerate(values) if isinstance(value, Mapping)]
+    mappings: set[Any] = {kind for kind in set[Any](map(type, values)) if issubclass(kind, Mapping)}
+    at = [index for index, value in enumerate(values) if type(value) in mappings]
     changed: dict[int, dict[Any, Any]] = {}
     for name, holds_others in survey.inner.items():
         having = [index for index in at if name in values[index]]
+        if not having:
+            continue
         items = [values[index][name] for index in having]
         found = readable(items, survey, holds_others, most)
         if found is not items:
@@ -144,26 +149,48 @@ def state_of_entity(value: Any) -> Any:
     return state if hasattr(state, "expired_attributes") else None
 
 
-def form_of(values: Sequence[Any], special: frozenset[str]) -> Form:
-    """What rows are, in lists of any depth.
+class Leaves(NamedTuple):
+    """What stands in lists."""
 
-    Args:
-        values: Rows, or lists of them.
-        special: The names that tell mappings from bare ones.
-    """
+    values: Sequence[Any]
+    kinds: set[Any]
+    """The classes of these."""
+
+    @property
+    def are_plain(self) -> bool:
+        """Whether `readable` would change nothing about them, where rows hold no others."""
+        return self.kinds <= PLAIN
+
+
+def leaves_of(values: Sequence[Any]) -> Leaves:
+    """What stands in lists of any depth: in one pass, as there may be many."""
     kinds = set(map(type, values))
-    while list in kinds:
+    nested = 0
+    while list in kinds and nested < MOST_LISTS:
+        nested += 1
         lists: Any = values
         if len(kinds) > 1:
             lists = [value if type(value) is list else [value] for value in values]
         values = list(chain.from_iterable(lists))
         kinds = set(map(type, values))
-    kinds.discard(type(None))
+    return Leaves(values, kinds)
+
+
+def form_of(leaves: Leaves, special: frozenset[str]) -> Form:
+    """What rows are.
+
+    Args:
+        leaves: The rows.
+        special: The names that tell mappings from bare ones.
+    """
+    kinds = leaves.kinds - {type(None)}
     if all(map(_is_object, kinds)):
         return Form.OBJECTS
     if not all(issubclass(kind, Mapping) for kind in kinds):
         return Form.EITHER
-    rows = cast(Sequence[Mapping[Any, Any]], [value for value in values if value is not None])
+    if not special:
+        return Form.BARE
+    rows = cast(Sequence[Mapping[Any, Any]], [value for value in leaves.values if value is not None])
     return Form.MAPPINGS if any(_has(name, rows) for name in special) else Form.BARE
 
 

@@ -10,7 +10,7 @@ from pydantic_core import SchemaValidator
 
 from dloader.resolver._rows._building import Schema, build, insists_on_classes_own
 from dloader.resolver._rows._cutting import Cutter, Form
-from dloader.resolver._rows._survey import Survey, class_made, holds_others
+from dloader.resolver._rows._survey import Survey, class_made, holds_others, is_of_atoms
 
 __all__ = ("RowSchemas",)
 
@@ -31,6 +31,8 @@ class RowSchemas:
         self.survey = Survey(self._schema, self._definitions)
         self.holds_others = holds_others(self._schema, self._definitions)
         """Whether rows stand in containers that look like rows."""
+        self.is_of_atoms = is_of_atoms(self._schema)
+        """Whether a list of it holds what no row can become."""
         self._validators: dict[Form, SchemaValidator] = {}
 
     @cached_property

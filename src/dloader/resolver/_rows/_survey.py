@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -13,7 +14,16 @@ from dloader.resolver._plan._annotations import is_node_class
 from dloader.resolver._plan._row_shape import RowShape, row_shape_of
 from dloader.resolver._rows._building import Schema
 
-__all__ = ("PARTS", "NodeSchema", "Survey", "class_made", "holds_others", "is_node")
+__all__ = (
+    "PARTS",
+    "NodeSchema",
+    "Survey",
+    "class_made",
+    "holds_others",
+    "is_node",
+    "is_of_atoms",
+    "is_required",
+)
 
 PARTS = (
     "schema", "items_schema", "values_schema", "lax_schema", "strict_schema", "python_schema", "steps", "choices",
@@ -21,6 +31,8 @@ PARTS = (
 """Where in a schema others stand, whose values are looked into for nodes."""
 INTO_LISTS = {"definitions": "schema", "list": "items_schema"}
 """Where in a schema stands what is made of one row."""
+AROUND_ATOMS = frozenset({"default", "list", "nullable"})
+ATOMS = frozenset({"bool", "float", "int", "str"})
 NODES = frozenset({"dataclass", "model"})
 
 
@@ -39,7 +51,7 @@ class Survey:
     @cached_property
     def forms_differ(self) -> bool:
         """Whether it makes a difference what rows are."""
-        return any(node.special or node.is_dataclass for node in self.nodes)
+        return any(node.is_read_by_form for node in self.nodes)
 
     @cached_property
     def special(self) -> frozenset[str]:
@@ -137,11 +149,18 @@ class NodeSchema:
         return self.is_dataclass or bool(shape.filled or shape.computed or shape.other_names or has_aliases)
 
     @cached_property
+    def is_read_by_form(self) -> bool:
+        """Whether it makes a difference what rows are."""
+        return self.is_dataclass or bool(self.special or (self.shape.computed and not self.is_left_alone))
+
+    @cached_property
     def special(self) -> frozenset[str]:
+        """The names that tell mappings from bare ones. What methods fill is read alike if it has a default."""
         if self.is_left_alone:
             return frozenset()
         shape = self.shape
-        fields = shape.computed | (shape.filled if self.takes_extra else frozenset[str]())
+        fields = {name for name in shape.computed if is_required(self.cls, name)}
+        fields |= shape.filled if self.takes_extra else frozenset[str]()
         return frozenset(name for field in fields for name in self.names_of(field))
 
     def names_of(self, field: str) -> Iterator[str]:
@@ -226,3 +245,21 @@ def class_made(schema: Schema, definitions: Mapping[str, Schema]) -> type | None
         return None
     cls: Any = schema["cls"]
     return cls if cls.__new__ is object.__new__ else None
+
+
+def is_required(cls: type[Any], name: str) -> bool:
+    """Whether a field of a model or dataclass has no default."""
+    if issubclass(cls, BaseModel):
+        return cls.model_fields[name].is_required()
+    info: Any = getattr(cls, "__pydantic_fields__", {}).get(name)
+    if info is not None:
+        return bool(info.is_required())
+    field: dataclasses.Field[Any] = cls.__dataclass_fields__[name]
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def is_of_atoms(schema: Schema) -> bool:
+    """Whether a schema is of a list of numbers or texts, some of which may be missing."""
+    while schema["type"] in AROUND_ATOMS:
+        schema = schema.get("items_schema") or schema["schema"]
+    return schema["type"] in ATOMS

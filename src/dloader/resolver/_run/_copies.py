@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from dloader.resolver._containers import is_container, items_of, with_items
 from dloader.resolver._plan._annotations import is_node_class
 from dloader.resolver._plan._subtrees import Subtrees
+from dloader.resolver._rows._kinds import Leaves, leaves_of
 from dloader.resolver._run._ancestors import Ancestors
 from dloader.resolver._run._group import NodeGroup
 from dloader.resolver._run._nodes_in_rows import ROWS, holds_nodes
@@ -43,20 +44,23 @@ class Copies:
         """Both of these, so that the ids stay true: what was made of a row of some other kind has no other owner."""
         self._ancestors = Ancestors(self._originals)
 
-    def own(self, run: StepRun, raw: Sequence[Any], values: list[Any]) -> list[Any]:
+    def own(
+        self, run: StepRun, raw: Sequence[Any], values: list[Any], leaves: Leaves | None = None
+    ) -> list[Any]:
         """The values that loaders gave for a step, with copies of what they have in their caches.
 
         Args:
             run: The step.
             raw: What was given: for each node, or each distinct key.
             values: What became of it, for each node.
+            leaves: What stood in lists in what was given, if somebody has looked.
         """
         step, field = run.step, run.step.field
         is_shared = self.shares(run)
         if is_shared and step not in run.group.subtree.node_steps:
             return values  # nothing is done to what it brings
-        if field.classes or field.unknown:
-            if not holds_nodes(raw, run, self._subtrees.graph):
+        if field.holds_nodes:
+            if not holds_nodes(leaves or leaves_of(raw), run, self._subtrees.graph):
                 return values
         elif CONTAINERS.isdisjoint(map(type, values)):
             return values

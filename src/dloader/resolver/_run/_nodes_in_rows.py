@@ -11,51 +11,42 @@ from dloader.resolver._containers import is_container
 from dloader.resolver._plan._annotations import is_node_class
 from dloader.resolver._plan._model_graph import ModelGraph
 from dloader.resolver._plan._plan import NodeField
+from dloader.resolver._rows._kinds import Leaves, leaves_of
 from dloader.resolver._run._step_run import StepRun
 
 __all__ = ("ROWS", "holds_nodes")
 
 ROWS = frozenset({bool, bytes, dict, float, int, str, type(None)})
 """Rows, and items of rows, that are no nodes."""
-MOST_NESTED = 64
 
 
-def holds_nodes(rows: Sequence[Any], run: StepRun, graph: ModelGraph) -> bool:
+def holds_nodes(given: Leaves, run: StepRun, graph: ModelGraph) -> bool:
     """Whether there may be nodes among the rows that were given for a step, or in fields of them.
 
     Args:
-        rows: What was given.
+        given: The rows.
         run: The step.
         graph: Tells which fields may hold some.
     """
     is_flat = run.step in run.group.subtree.flat_steps
-    todo: list[tuple[Sequence[Any], NodeField]] = [(rows, run.step.field)]
+    todo: list[tuple[Leaves, NodeField]] = [(given, run.step.field)]
     while todo:
         found, field = todo.pop()
-        kinds = _kinds_of(found)
-        nested = 0
-        while list in kinds and nested < MOST_NESTED:
-            nested += 1
-            lists: Sequence[Any] = (
-                found if len(kinds) == 1 else [row if type(row) is list else [row] for row in found]
-            )
-            found = list(chain.from_iterable(lists))
-            kinds = _kinds_of(found)
+        kinds = _with_mappings(found.kinds)
         if any(map(_may_be_nodes, kinds - ROWS)) or (field.unknown and dict in kinds):
             return True
         if field.may_hold_mappings and dict in kinds:
-            todo.append((list(chain.from_iterable(map(_values_of, found))), field))
+            todo.append((leaves_of(list(chain.from_iterable(map(_values_of, found.values)))), field))
         if not is_flat and not kinds <= ATOMS:
-            todo += _columns(found, field, graph)
+            todo += ((leaves_of(rows), below) for rows, below in _columns(found.values, field, graph))
     return False
 
 
 ATOMS = ROWS - {dict}
 
 
-def _kinds_of(rows: Sequence[Any]) -> set[Any]:
-    """The classes of rows; that of a mapping is ``dict``, as nodes are made of it."""
-    kinds = set[Any](map(type, rows))
+def _with_mappings(kinds: set[Any]) -> set[Any]:
+    """Classes of rows; that of a mapping is ``dict``, as nodes are made of it."""
     mappings = set(filter(_is_mapping, kinds - ROWS))
     return kinds if not mappings else kinds - mappings | {dict}
 

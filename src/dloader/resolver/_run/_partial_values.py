@@ -97,11 +97,11 @@ def convert_what_fits(
 
 
 def _one_by_one(convert: Convert) -> Convert:
-    def convert_each(nodes: Sequence[Any], values: list[Any]) -> list[Any]:
+    def convert_each(nodes: Sequence[Any], values: list[Any], _leaves: object = None) -> list[Any]:
         converted: list[Any] = []
         for node, value in zip(nodes, values, strict=False):  # of distinct values there may be fewer
             try:
-                converted += convert([node], [value])
+                converted += convert([node], [value], None)
             except FailedAt as failed:
                 converted.append(Failed(failed.error))
         return converted

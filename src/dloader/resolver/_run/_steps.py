@@ -31,6 +31,7 @@ from dloader.resolver._convert import (
 from dloader.resolver._fields import FailedAt, Writer, writer_of
 from dloader.resolver._loaders import ResolveLoaders
 from dloader.resolver._plan._plan import Key, LoaderUse, Method, Step
+from dloader.resolver._rows._kinds import Leaves, leaves_of
 from dloader.resolver._run._calls import BoundCall, bind, call_all, start_all
 from dloader.resolver._run._collectors import Collectors
 from dloader.resolver._run._copies import Copies
@@ -274,17 +275,19 @@ class Steps:
             converter, write = subtree.converters.get(step) or self._make_converter(run)
             nodes = run.nodes
             failed: FailedAt | None = None
+            leaves: Leaves | None = None
             try:
                 shared = step.field.is_reusable and is_reused(run) and self._copies.shares(run)
                 keys = run.keys if run.counts is None else None
-                converted = convert_for_nodes(converter, nodes, values, keys, shared)
+                leaves = leaves_of(values) if step.field.holds_nodes else None
+                converted = convert_for_nodes(converter, nodes, values, keys, shared, leaves)
             except FailedAt as caught:
                 failed = caught
                 converted = values
             if failed is not None:  # not as something that happened while FailedAt was handled
                 raise self._explained(run, values, failed)
             if step.loaders:
-                converted = self._copies.own(run, values, converted)
+                converted = self._copies.own(run, values, converted, leaves)
             write(nodes, converted)
             if run.indices_of_some is not None and (keyless := fill_keyless(run)):
                 raise self.with_path(keyless.take(), StepRun(run.group, step), keyless.index)
