@@ -542,4 +542,4 @@ class TestRows:
                 return steps_of(lambda: resolved(Holder(id=count)))
 
         own = steps(0)
-        assert (steps(1_000) - own) / 1_000 < 47, "50 with a look for names"
+        assert (steps(1_000) - own) / 1_000 < 41, "50 with a look for names and for what nodes lack"

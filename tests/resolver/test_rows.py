@@ -342,6 +342,47 @@ class TestWhatIsRead:
 
         run(law)
 
+    @pytest.mark.parametrize(
+        "rows",
+        [
+            [{"id": 1}, {"id": 2}],
+            [SimpleNamespace(id=1), {"id": 2}],
+            [SimpleNamespace(id=1), SimpleNamespace(id=2)],
+        ],
+    )
+    @pytest.mark.parametrize("extra", ["allow", "forbid", "ignore"])
+    def test_a_method_finds_the_defaults_of_all_that_is_filled(self, run, rows, extra):
+        """Wherever a row stands: given by a loader, by itself or in a dict, or in a field of another row."""
+
+        class Item(BaseModel):
+            model_config = ConfigDict(extra=extra)
+
+            id: int
+            tags: list[str] = ["default"]
+            owner: Annotated[Person | None, Load(people, by="id")] = None
+
+            def resolve_tags(self):
+                return [*self.tags, "resolved" if self.owner is None else "late"]
+
+        async def load_items(keys):
+            return [rows for _ in keys]
+
+        async def load_named(keys):
+            return [{"items": dict(enumerate(rows))} for _ in keys]
+
+        class Holder(BaseModel):
+            items: dict[int, Item]
+
+        class Shelf(BaseModel):
+            id: int
+            loaded: Annotated[list[Item], Load(load_items, by="id")] = []
+            named: Annotated[Holder | None, Load(load_named, by="id")] = None
+
+        shelf = run(Resolver().resolve, {"id": 1}, into=Shelf)
+        found = [*shelf.loaded, *shelf.named.items.values()]
+        assert [item.tags for item in found] == [["default", "resolved"]] * 4
+        assert [item.owner.id for item in found] == [1, 2, 1, 2]
+
     @pytest.mark.parametrize("extra", ["allow", "forbid", "ignore"])
     def test_what_is_filled_is_nothing_extra(self, run, extra):
         """And the column that is only a key neither."""

@@ -277,7 +277,7 @@ class Resolver:
         subtrees = Subtrees(self._graph, admit, accepted, self._share)
         with watch or nullcontext():
             engine = Engine if partial is None else partial.engine
-            await engine(tree, roots, loaders, self.context, subtrees, scopes, watch).run()
+            await engine(tree, roots, loaders, self.context, subtrees, scopes, watch).run(into is None)
         return tree if partial is None else partial.answer(tree)
 
     @classmethod

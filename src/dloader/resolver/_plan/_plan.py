@@ -212,6 +212,12 @@ class Plan:
         return self.fields if (self.steps or self.posts) and hasattr(self.cls, "model_fields") else ()
 
     @cached_property
+    def unread(self) -> Mapping[str, None]:
+        """Of the fields that nodes may lack, those that are not read of mappings either: markers fill them."""
+        marked = {step.field.name for step in self.steps if step.method is None}
+        return {name: None for name in self.may_lack if name in marked}
+
+    @cached_property
     def filled(self) -> frozenset[str]:
         """The fields that steps fill or compute."""
         return frozenset(step.field.name for step in (*self.steps, *self.posts))

@@ -14,6 +14,7 @@ from dloader.resolver._rows._survey import Survey
 __all__ = ("Leaves", "are_read_as_they_are", "form_of", "leaves_of", "readable", "state_of_entity")
 
 PLAIN = frozenset({bool, bytes, dict, float, int, str, type(None)})
+MAPPINGS = frozenset({dict, type(None)})
 MOST_NESTED = 8
 MOST_LISTS = 64
 """A list that contains itself must not hang."""
@@ -160,6 +161,11 @@ class Leaves(NamedTuple):
     def are_plain(self) -> bool:
         """Whether `readable` would change nothing about them, where rows hold no others."""
         return self.kinds <= PLAIN
+
+    @property
+    def are_mappings(self) -> bool:
+        """Whether there are only dicts, and what is missing."""
+        return self.kinds <= MAPPINGS
 
 
 def leaves_of(values: Sequence[Any]) -> Leaves:

@@ -70,10 +70,14 @@ class Engine:
         self._sets = FoundSets(root)
         self._wake: asyncio.Future[None] | None = None
 
-    async def run(self) -> None:
-        """Fill the tree; on the first failure or cancellation stop everything that was started for it."""
+    async def run(self, are_whole: bool = False) -> None:
+        """Fill the tree; on the first failure or cancellation stop everything that was started for it.
+
+        Args:
+            are_whole: See `_nodes_found`.
+        """
         try:
-            self._nodes_found(None, NodeField("", (), unknown=True), self._roots)
+            self._nodes_found(None, NodeField("", (), unknown=True), self._roots, are_whole)
             await self._work()
             await self._steps.end()
             self._sets.rehash()
@@ -156,8 +160,17 @@ class Engine:
 
     # -- nodes -----------------------------------------------------------------------------------------------
 
-    def _nodes_found(self, parent: NodeGroup | None, field: NodeField, found: FoundNodes) -> None:
-        """Start the nodes that were found in a field, a group for each class."""
+    def _nodes_found(
+        self, parent: NodeGroup | None, field: NodeField, found: FoundNodes, are_whole: bool = False
+    ) -> None:
+        """Start the nodes that were found in a field, a group for each class.
+
+        Args:
+            parent: The group whose field it is; None for the roots.
+            field: The field.
+            found: The nodes.
+            are_whole: Whether they lack nothing that a mapping would give: they are given, or made of mappings.
+        """
         items, parent_indices, kinds, has_sets = found
         if has_sets:
             self._sets.add(parent, field)
@@ -184,6 +197,8 @@ class Engine:
                 _, _, nodes, own_parents, indices = arrival
             if nodes:
                 self._add_group(NodeGroup(subtree, parent, field, nodes, own_parents, indices))
+                if lacking := subtree.plan.unread if are_whole else subtree.plan.may_lack:
+                    fill_all_blanks(kind, lacking, nodes)
         if partly_known and parent is not None:
             self._shared.put_back(parent, found, partly_known)
 
@@ -225,8 +240,6 @@ class Engine:
             self._read(group.inherit_contexts, group.parent)
         for name, otherwise in plan.left_out.items():
             fill_blanks(plan.cls, name, group.nodes, otherwise)
-        if plan.may_lack:
-            fill_all_blanks(plan.cls, plan.may_lack, group.nodes)
         if plan.post_loaders:
             self._barriers.expect_posts(group)
         if plan.steps:
@@ -327,7 +340,7 @@ class Engine:
             self._begin_or_hold(group, step)
         return group.done_one()
 
-    def finished(self, run: StepRun, values: Sequence[Any]) -> None:
+    def finished(self, run: StepRun, values: Sequence[Any], are_whole: bool = False) -> None:
         """A step has been taken: start the nodes among its values, and what waited for it."""
         group, step = run.group, run.step
         if not step.is_post:
@@ -336,8 +349,9 @@ class Engine:
             passing = () if group.gates is None else group.gates.filled(name)
             if step in subtree.node_steps:
                 if len(values) < len(group.nodes):  # null keys load nothing: what is there is walked
-                    values = self._present(group, step.field)
-                self._nodes_found(group, step.field, flatten(values, range(len(values)), self._subtrees))
+                    values, are_whole = self._present(group, step.field), False
+                found = flatten(values, range(len(values)), self._subtrees)
+                self._nodes_found(group, step.field, found, are_whole)
             for follower in plan.followers.get(name, ()):
                 if self._has_all(group, follower):
                     self._begin_or_hold(group, follower)

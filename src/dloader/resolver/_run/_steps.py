@@ -63,8 +63,8 @@ class Driver(Protocol):
         """Note that they are there."""
         ...
 
-    def finished(self, run: StepRun, values: Sequence[Any], /) -> None:
-        """Take the values of a step, which have been written."""
+    def finished(self, run: StepRun, values: Sequence[Any], are_whole: bool = False, /) -> None:
+        """Take the values of a step, which have been written; nodes made of mappings alone are whole."""
         ...
 
 
@@ -271,11 +271,11 @@ class Steps:
     def _write(self, run: StepRun, values: list[Any]) -> None:
         """Convert the values of a step and write them into the nodes."""
         subtree, step = run.group.subtree, run.step
+        leaves: Leaves | None = None
         if step is not subtree.plan.final:
             converter, write = subtree.converters.get(step) or self._make_converter(run)
             nodes = run.nodes
             failed: FailedAt | None = None
-            leaves: Leaves | None = None
             try:
                 shared = step.field.is_reusable and is_reused(run) and self._copies.shares(run)
                 keys = run.keys if run.counts is None else None
@@ -294,7 +294,8 @@ class Steps:
             values = converted
         if self.watch is not None:
             self.watch.written(run)
-        self._driver.finished(run, values)
+        are_whole = leaves is not None and leaves.are_mappings and not step.field.may_hold_mappings
+        self._driver.finished(run, values, are_whole)
 
     def _make_converter(self, run: StepRun) -> tuple[Converter, Writer]:
         """How the values of a step are converted and written; made once."""
