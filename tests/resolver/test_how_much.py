@@ -489,6 +489,26 @@ def test_a_mapping_of_any_kind_names_fields(run):
     run(law)
 
 
+@pytest.mark.parametrize("errors", [None, []])
+@pytest.mark.parametrize("several", [False, True])
+def test_roots_of_which_nothing_is_filled_have_their_defaults_and_no_keys_of_loads(run, several, errors):
+    class Row(BaseModel):
+        boss: Annotated[Lead | None, Load(load_people, by="boss_id")]
+        tags: Annotated[list[str], Load(load_tags, by="tag_id")] = ["default"]
+        title: str = "none"
+
+        def post_title(self):
+            return "some"
+
+    row = {"boss_id": 1, "tag_id": 2}
+    rows, into = ([row, row], list[Row]) if several else (row, Row)
+    found = run(Resolver().resolve, rows, into=into, exclude={"boss", "tags", "title"}, errors=errors)
+    for each in found if several else [found]:
+        assert each.__dict__ == {"tags": ["default"], "title": "none"}
+        assert each.model_fields_set == set()
+        assert each.tags is not Row.model_fields["tags"].default
+
+
 @pytest.mark.parametrize("below", [True, False, None, ...])
 def test_what_include_and_exclude_name_is_what_model_dump_has(run, below):
     """Whichever of its leaves stand there."""

@@ -30,7 +30,7 @@ from dloader.resolver._plan._model_graph import ModelGraph, Subtree, model_graph
 from dloader.resolver._plan._subtrees import Subtrees
 from dloader.resolver._roots import declared_classes, nodes_of
 from dloader.resolver._run._engine import Engine
-from dloader.resolver._run._scopes import Scopes
+from dloader.resolver._run._scopes import Scopes, leave_out
 from dloader.resolver._run._watch import watch_of
 from dloader.resolver._selection import selection_of
 
@@ -257,6 +257,15 @@ class Resolver:
         self.loader_instance_cache = instances = LoaderInstances()
         if all(subtree.is_idle for subtree in accepted):
             return tree if partial is None else partial.answer(tree)
+        watch = watch_of(roots)
+        if (
+            watch is None
+            and len(roots.classes) == len(accepted) == 1
+            and not roots.has_sets
+            and scopes.fills_nothing(accepted[0])
+        ):
+            leave_out(accepted[0].plan, roots.items)
+            return tree if partial is None else partial.answer(tree)
         loaders = ResolveLoaders(self._params, accepted, self._instruments, instances, self._graph)
 
         named = (
@@ -273,7 +282,6 @@ class Resolver:
                 loaders.admit(accepted[-1].uses)
             return self._graph.subtree(kind)
 
-        watch = watch_of(roots)
         subtrees = Subtrees(self._graph, admit, accepted, self._share)
         with watch or nullcontext():
             engine = Engine if partial is None else partial.engine

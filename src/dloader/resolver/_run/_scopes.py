@@ -5,17 +5,19 @@ A group in a place where less is filled is given a plan with less in it. The res
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
-from dloader.resolver._blanks import has_default
+from dloader.resolver._blanks import drop_hidden, fill_blanks, has_default
 from dloader.resolver._markers import NOTHING
 from dloader.resolver._plan._model_graph import Subtree
-from dloader.resolver._plan._plan import NodeField, Step
+from dloader.resolver._plan._plan import NodeField, Plan, Step
 from dloader.resolver._run._group import NodeGroup
 from dloader.resolver._selection import EVERYTHING, NOTHING_BELOW, Selection
 
-__all__ = ("Scopes",)
+__all__ = ("Scopes", "leave_out")
 
 
 class Scopes:
@@ -37,6 +39,17 @@ class Scopes:
         """What was selected where a narrowed subtree stands."""
         self._times: dict[tuple[NodeGroup, str, int], int] = {}
         """By group, field and the id of a marker: how often that has filled its field on the way down to there."""
+
+    def fills_nothing(self, subtree: Subtree) -> bool:
+        """Whether so much was left out that nothing is done to roots of a class, nor to anything below."""
+        plan, takes = subtree.plan, self._root.takes
+        return not (
+            any(map(takes, plan.filled))
+            or plan.final
+            or subtree.sends
+            or subtree.node_fields
+            or (plan.exposing and subtree.wants_ancestors)
+        )
 
     def narrow(self, subtree: Subtree, parent: NodeGroup | None, field: NodeField) -> Subtree:
         """What is done with nodes of a class in a field of some parents, or among the roots."""
@@ -74,6 +87,14 @@ class Scopes:
             times += before is not None and before.marker is marker
             self._times[above, filled.name, id(marker)] = times
         return step.most is not None and times >= step.most
+
+
+def leave_out(plan: Plan, nodes: Sequence[Any]) -> None:
+    """Give nodes of which nothing is filled what they have when a resolve ends: defaults, and no keys of loads."""
+    for name in filter(partial(has_default, plan.cls), plan.filled):
+        fill_blanks(plan.cls, name, nodes)
+    if plan.hidden:
+        drop_hidden(plan.hidden, nodes)
 
 
 def _narrowed(subtree: Subtree, selection: Selection, ended: frozenset[str]) -> Subtree:
