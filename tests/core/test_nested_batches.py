@@ -60,7 +60,7 @@ class TestNestedBatchesOfOne:
         """Others stay where they are, also when they are first in line."""
 
         async def law():
-            events = {"a": asyncio.Event(), "b1": asyncio.Event()}
+            events = {key: asyncio.Event() for key in ("a", "a1", "b1")}
             below = {"a": "a1", "b": "b1", "b1": "b2"}
             calls = []
 
@@ -79,10 +79,48 @@ class TestNestedBatchesOfOne:
             assert calls == ["a", "b", "b1"]
             events["a"].set()
             await turns(8)
-            assert calls == ["a", "b", "b1"]
+            assert calls == ["a", "b", "b1", "a1"], "each has lent its own"
             events["b1"].set()
-            await asyncio.gather(*asked)
-            assert calls == ["a", "b", "b1", "b2", "a1", "c"]
+            await asyncio.gather(*asked[1:])
+            assert calls == ["a", "b", "b1", "a1", "b2", "c"]
+            events["a1"].set()
+            assert await asked[0] == "a"
+
+        run(law)
+
+    @pytest.mark.parametrize("limit", [1, 2, Limit(1), Limit(2)], ids=repr)
+    @pytest.mark.parametrize("way", [1, 3])
+    def test_nobody_else_starts_while_somebody_goes_on(self, run, limit, way):
+        """A batch may wait for one that works elsewhere, through others; then it goes on with its place."""
+
+        async def law():
+            async def outside(keys):
+                await turns(12)
+                return keys
+
+            def through(other):
+                async def load(keys):
+                    await turns(1)
+                    return await other.load_many(keys)
+
+                return DataLoader(load, 1)
+
+            async def load(keys):
+                nonlocal working, most
+                value = await other.load(keys[0])
+                working += 1
+                most = max(most, working)
+                await turns(20)
+                working -= 1
+                return [value]
+
+            other = DataLoader(outside, 1)
+            for _ in range(way - 1):
+                other = through(other)
+            working = most = 0
+            loader = DataLoader(load, 1, max_concurrency=limit)
+            assert await loader.load_many(range(6)) == list(range(6))
+            assert most == getattr(limit, "size", limit)
 
         run(law)
 

@@ -228,7 +228,14 @@ class TestAhead:
         loop.close()
         return [Batch("some", number, loop, None, Index()) for number in range(count)]
 
-    def test_the_first_that_is_lent_enough_places_is_taken(self):
+    @staticmethod
+    def asked(ahead):
+        """Of which batches it is asked whether they may start, if none may."""
+        asked = []
+        assert ahead.take_first_that(asked.append) is None
+        return asked
+
+    def test_the_first_that_may_start_is_taken(self):
         """Whichever group it is in; the others keep their order."""
         first, second, a, b, c = self.batches(5)
         ahead = Ahead()
@@ -236,11 +243,8 @@ class TestAhead:
             for holder in holders:
                 batch.be_awaited_by(self.place(holder))
             ahead.add(batch)
-        running = {first: None, second: None}
-        assert ahead.take_lent(running, 2) is b
-        assert ahead.take_lent(running, 2) is None
-        assert ahead.take_lent(running, 2) is None, "the second time it is known"
-        assert ahead.take_lent(running, 1) is a
+        assert ahead.take_first_that(lambda batch: batch is b) is b
+        assert ahead.take_first_that(lambda batch: True) is a
         assert list(ahead) == [c]
         assert ahead.take_first() is c
         assert not ahead
@@ -255,14 +259,12 @@ class TestAhead:
             if number:
                 batch.be_awaited_by(two)
             ahead.add(batch)
-        assert ahead.firsts() == others[:2]
-        assert not ahead.is_one_group
+        assert self.asked(ahead) == others[:2]
         others[0].be_awaited_by(two)
         ahead.add(others[0])
-        assert ahead.is_one_group
-        assert ahead.firsts() == others[:1]
-        running = {first: None, second: None}
-        assert [ahead.take_lent(running, 2) for _ in others] == others
+        assert self.asked(ahead) == others[:1]
+        assert [ahead.take_first() for _ in others] == others
+        assert not ahead
 
     def test_one_in_the_middle_may_be_taken_out(self):
         """The first of its group stays the first."""
@@ -271,24 +273,10 @@ class TestAhead:
         for batch in (a, b, c):
             batch.be_awaited_by(place)
             ahead.add(batch)
-        assert ahead.firsts() == [a]
+        assert self.asked(ahead) == [a]
         ahead.remove(b)
-        assert ahead.firsts() == [a]
+        assert self.asked(ahead) == [a]
         assert list(ahead) == [a, c]
-
-    def test_one_that_comes_after_a_refusal_is_looked_at(self):
-        """What was refused stays refused until another wait begins, but not what was not there."""
-        first, a, b = self.batches(3)
-        ahead = Ahead()
-        a.be_awaited_by(self.place(None))
-        ahead.add(a)
-        assert ahead.take_lent({first: None}, 1) is None
-        b.be_awaited_by(self.place(first))
-        ahead.add(b)
-        assert ahead.take_lent({first: None}, 1) is b
-        ahead.add(b)
-        ahead.remove(b)
-        assert list(ahead) == [a]
 
 
 class Index:

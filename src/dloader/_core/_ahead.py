@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Iterator
 from heapq import heappop, heappush
 from typing import Any, TypeAlias, final
 
 from dloader._core._batch import Batch, Holder
-from dloader._core._wait_graph import is_lent, newest_wait
 
 __all__ = ("Ahead",)
 
@@ -24,7 +23,7 @@ class Ahead:
     each group is looked at. There are no more groups than sets of running batches, however many batches wait.
     """
 
-    __slots__ = ("_batches", "_came", "_firsts", "_groups", "_loose", "_refused", "_seen")
+    __slots__ = ("_batches", "_came", "_firsts", "_groups", "_loose")
 
     def __init__(self) -> None:
         self._batches: OrderedDict[AnyBatch, tuple[int, Group | None]] = OrderedDict()
@@ -35,9 +34,6 @@ class Ahead:
         """A heap: when the first of each group came. Entries that are true no more are dropped when they come up."""
         self._loose: dict[AnyBatch, None] = {}
         """Those that are to be put into a group, which is done once for all that one of them is asked for."""
-        self._refused = 0
-        """How many places were lent to no batch, when the last wait was `_seen`."""
-        self._seen: object = None
 
     def __len__(self) -> int:
         return len(self._batches)
@@ -48,12 +44,6 @@ class Ahead:
     def __iter__(self) -> Iterator[AnyBatch]:
         return iter(self._batches)
 
-    @property
-    def is_one_group(self) -> bool:
-        """Whether the same places wait for all of them."""
-        self._put_into_groups()
-        return len(self._groups) == 1
-
     def add(self, batch: AnyBatch) -> None:
         """Let a batch stand here, as the last, or note that one more place waits for one that does."""
         if batch in self._batches:
@@ -63,7 +53,6 @@ class Ahead:
             self._came = number = self._came + 1
         self._batches[batch] = number, None
         self._loose[batch] = None
-        self._seen = None
 
     def remove(self, batch: AnyBatch) -> None:
         """Take a batch out."""
@@ -76,11 +65,9 @@ class Ahead:
         self.remove(first)
         return first
 
-    def take_lent(self, running: Collection[AnyBatch], places: int) -> AnyBatch | None:
-        """Take the first batch that at least so many of those that run wait for, directly or through others."""
+    def take_first_that(self, may_start: Callable[[AnyBatch], bool]) -> AnyBatch | None:
+        """Take the first batch that may start; of each group the first is asked for."""
         self._put_into_groups()
-        if self._seen is newest_wait() and places >= self._refused:
-            return None  # only another wait can have changed that
         refused: list[tuple[int, int, Group]] = []
         found: AnyBatch | None = None
         while found is None and self._firsts:
@@ -88,20 +75,12 @@ class Ahead:
             first = self._first_of(entry)
             if first is not None:
                 refused.append(entry)
-                found = first if is_lent(first, running, places) else None
+                found = first if may_start(first) else None
         for entry in refused:
             heappush(self._firsts, entry)
-        if found is None:
-            self._refused, self._seen = places, newest_wait()
-        else:
+        if found is not None:
             self.remove(found)
         return found
-
-    def firsts(self) -> list[AnyBatch]:
-        """The first batch of each group, in the order in which they came."""
-        self._put_into_groups()
-        found = [next(iter(group)) for group in self._groups.values()]
-        return sorted(found, key=lambda batch: self._batches[batch][0])
 
     def _put_into_groups(self) -> None:
         for batch in self._loose:

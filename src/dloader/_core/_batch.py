@@ -33,7 +33,7 @@ from dloader._core._types import K, V
 from dloader._core._waiters import Abandonment, Part, Waiter, context_of, fail_rest, is_done, is_gone
 from dloader.errors import BatchAbortedError
 
-__all__ = ("CLOSED", "RUNNING", "Batch", "KeyIndex", "Outcome", "State")
+__all__ = ("CLOSED", "RUNNING", "Batch", "KeyIndex", "Outcome", "Standing", "State", "Watcher")
 
 
 class State(Enum):
@@ -53,6 +53,27 @@ NOBODY: dict[Any, Any] = {}
 CLOSED, RUNNING, ENDED, FAILED = State.CLOSED, State.RUNNING, State.ENDED, State.FAILED
 
 
+class Standing(Enum):
+    """Where a batch stands that waits for no other, as far as is known."""
+
+    GOES_ON = auto()
+    """It works, or waits for one that is open, which closes by itself."""
+    IS_LOOKED_AT = auto()
+    """Its queue is about to look whether it may start."""
+
+
+class Watcher(Protocol):
+    """Who waits, by way of others, for a batch to go on."""
+
+    def has_moved(self, batch: Batch[Any, Any], /) -> None:
+        """It has started, ended, or given its place back."""
+        ...
+
+    def waits(self, batch: Batch[Any, Any], /) -> None:
+        """It runs, and waits for others now."""
+        ...
+
+
 class KeyIndex(Protocol):
     """What a batch tells: which keys are to be found in it."""
 
@@ -62,6 +83,22 @@ class KeyIndex(Protocol):
 
     def keys_gone(self, batch: Batch[Any, Any], cache_keys: Iterable[Hashable], /) -> None:
         """Everybody has left these keys, which the batch forgets now."""
+        ...
+
+    def before(self, batch: Batch[Any, Any], /) -> Iterable[Batch[Any, Any]] | Standing:
+        """Of which batches one has to end, or go on, before a batch that has closed can; see `_way_on`."""
+        ...
+
+    def start(self, batch: Batch[Any, Any], /) -> None:
+        """Start a batch that has closed and waits, though there is no place for it."""
+        ...
+
+    def add_watcher(self, batch: Batch[Any, Any], watcher: Watcher, /) -> None:
+        """Have somebody told when a batch that has closed moves, or waits."""
+        ...
+
+    def remove_watcher(self, batch: Batch[Any, Any], watcher: Watcher, /) -> None:
+        """Tell that one nothing more."""
         ...
 
     def batch_ended(self, batch: Batch[Any, Any], outcome: Outcome, values: Sequence[Any], /) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from typing import Any, TypeAlias, final
 
 from dloader._core._batch import Batch
@@ -67,8 +68,16 @@ class Holders:
 
     @property
     def are_stuck(self) -> bool:
-        """Whether all of them wait, and not for a batch that is open."""
-        return not self._working
+        """Whether all of them wait, and not for a batch that is open; there is one at least."""
+        return bool(self._places) and not self._working
+
+    def __contains__(self, batch: object) -> bool:
+        return batch in self._places
+
+    @property
+    def batches(self) -> Collection[AnyBatch]:
+        """All of them."""
+        return self._places.keys()
 
     @property
     def may_lend(self) -> bool:
@@ -79,11 +88,6 @@ class Holders:
         """Note that everybody in line was looked at: nobody is waited for by those who could still lend."""
         self._unasked.clear()
         self._seen = newest_wait()
-
-    def forget_given_up(self) -> None:
-        """Look whether one of them has given up what it waited for, which nobody is told of."""
-        for place in self._places.values():
-            place.forget_given_up()
 
     def lender_for(self, batch: AnyBatch) -> AnyBatch | None:
         """Who waits for a batch, directly or through others, and can lend it a place: the nearest."""

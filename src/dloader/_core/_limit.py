@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, TypeAlias, final
 from weakref import WeakKeyDictionary
 
@@ -11,6 +11,7 @@ from dloader._core._batch import Batch
 from dloader._core._holders import Holders
 from dloader._core._line import Line
 from dloader._core._wait_graph import Place
+from dloader._core._way_on import WayOn, look_from
 from dloader._text import shorten
 from dloader.errors import OptionError
 
@@ -30,12 +31,12 @@ class Places:
         "_closed",
         "_holders",
         "_is_changed",
-        "_is_last_resort",
         "_is_waking",
         "_lendable",
         "_line",
         "_numbers",
         "_wakes_on",
+        "_way_on",
         "size",
     )
 
@@ -49,8 +50,9 @@ class Places:
         """The `RunQueue`s with a batch that lacks only a place."""
         self._lendable = Line()
         """Those of them whose batch may be lent one: a running batch waits for it."""
-        self._is_waking = self._is_last_resort = False
-        self._is_changed = False
+        self._way_on = WayOn()
+        """What all who hold places wait for, while they do and somebody stands in line."""
+        self._is_waking = self._is_changed = False
         """Whether a place was given back while `wake` was at it: another may be lent one now."""
         self._wakes_on: asyncio.AbstractEventLoop | None = None
         """Where `wake` is about to be called; a loop that was closed before does not matter."""
@@ -67,16 +69,10 @@ class Places:
             self._numbers[batch] = self._closed
 
     def admits(self, batch: AnyBatch) -> bool:
-        """Whether there is a place for a batch, its own or one that is lent.
-
-        Batches that wait for this one lend it their places. As a last resort, where all who hold places are stuck, one
-        more may start: it may be what they wait for, through other limits.
-        """
+        """Whether there is a place for a batch, its own or that of a batch which waits for this one."""
         if self._holders.has_room:
             return bool(batch.awaited_by) or self._is_first(batch)
-        if self._holders.lender_for(batch) is not None:
-            return True
-        return self._is_last_resort and self._holders.are_stuck
+        return self._holders.lender_for(batch) is not None
 
     def _is_first(self, batch: AnyBatch) -> bool:
         return not self._line or self._numbers.get(batch, 0) <= self._line.first_number
@@ -86,18 +82,35 @@ class Places:
         self._leave(queue, self._numbers.get(batch, 0))
         self._holders.take(batch, place)
 
+    @property
+    def has_room(self) -> bool:
+        """Whether a place is free."""
+        return self._holders.has_room
+
+    @property
+    def batches(self) -> Collection[AnyBatch]:
+        """Those who hold the places."""
+        return self._holders.batches
+
     def look_at(self, place: Place) -> None:
         """Note whether who holds a place waits now."""
         self._holders.look_at(place)
+        self._look_soon(place.batch)
 
     def wait(self, queue: Any, batch: AnyBatch) -> None:
         """Have a queue started when there may be a place for its batch."""
+        self.stand_in_line(queue, batch)
+        if self._holders.has_room:
+            self.wake_soon(batch.loop)
+        else:
+            self._look_soon(batch)
+
+    def stand_in_line(self, queue: Any, batch: AnyBatch) -> None:
+        """Let those that close later come later."""
         number = self._numbers.get(batch, 0)
         self._line.put(queue, number)
         if batch.awaited_by:
             self._lendable.put(queue, number)
-        if not self._is_last_resort and self._holders.are_stuck:
-            self.wake_soon(batch.loop)
 
     def _leave(self, queue: Any, number: int | None = None) -> None:
         self._line.remove(queue, number)
@@ -107,6 +120,7 @@ class Places:
         """A batch has ended: its place goes to who has lent it, or to who came first."""
         self._holders.drop(batch)
         self.wake()
+        self._look_soon(batch)
 
     def forget(self, batch: AnyBatch) -> None:
         """The same for a batch whose event loop was closed: nothing can be started there."""
@@ -128,8 +142,6 @@ class Places:
                     self._start(self._line.first)
                     continue
                 self._is_changed = False
-                if self._is_last_resort:
-                    self._start_until_one_works()
                 self._lend()
         except BaseException:  # KeyboardInterrupt, SystemExit: if the loop runs on, so do the others
             self.wake_soon(asyncio.get_running_loop())
@@ -145,31 +157,63 @@ class Places:
             self._start(queue)
         self._holders.none_was_lent()
 
-    def _start_until_one_works(self) -> None:
-        """Start one that perhaps nobody here waits for."""
-        if self._holders.are_stuck:
-            self._holders.forget_given_up()
-        for queue in self._line.in_order():
-            if not self._holders.are_stuck:
-                return
-            self._start(queue)
-
     def _start(self, queue: Any) -> None:
         self._leave(queue)
         queue.start()
 
     def wake_soon(self, loop: asyncio.AbstractEventLoop) -> None:
-        """The same in two turns, and as a last resort: those that are waited for have had their chance by then."""
-        if self._line and self._wakes_on is not loop:
+        """The same in two turns, and see that one goes on: those that are waited for have had their chance by then."""
+        if self._line and self._wakes_on is not loop and not loop.is_closed():
             self._wakes_on = loop
-            loop.call_soon(loop.call_soon, self._wake_as_last_resort)
+            loop.call_soon(loop.call_soon, self._wake_and_look)
 
-    def _wake_as_last_resort(self) -> None:
-        self._wakes_on, self._is_last_resort = None, True
+    def _wake_and_look(self) -> None:
+        self._wakes_on = None
+        self.wake()
+        self._see_that_one_goes_on()
+
+    # -- where all who hold places wait: see `_way_on` --------------------------------------------------------
+
+    def has_moved(self, batch: AnyBatch) -> None:
+        """A batch that those who hold places wait for, by way of others, has started or ended."""
+        self._way_on.has_moved(batch, self)
+        self.wake_soon(batch.loop)
+
+    def waits(self, batch: AnyBatch) -> None:
+        """Such a batch waits for others now."""
+        if self._way_on.waits(batch):
+            self.wake_soon(batch.loop)
+
+    def _look_soon(self, batch: AnyBatch | None) -> None:
+        """Look in two turns whether somebody goes on, if all who hold places wait and it is not known."""
+        is_known = self._way_on.is_open and self._way_on.start in self._holders
+        if self._holders.are_stuck and not is_known and batch is not None:
+            self.wake_soon(batch.loop)
+
+    def _see_that_one_goes_on(self) -> None:
+        """If those who hold places wait for one another alone, through other limits, start one that they wait for."""
+        while self._line and self._holders.are_stuck and not self._holders.has_room:
+            if self._way_on.start not in self._holders:
+                self._way_on.leave(self)
+            found = look_from(self._way_on.end or next(iter(self._holders.batches)))
+            if not found.circle:
+                self._way_on.follow(found, self)
+                if not found.is_known:
+                    self.wake_soon(asyncio.get_running_loop())
+                return
+            self._start_one_of(found.circle)
+
+    def _start_one_of(self, circle: Iterable[AnyBatch]) -> None:
+        """Start one that waits for a place, here if there is one, in the order in which they closed."""
+        last = self._closed + 1
+        first = min(
+            (batch for batch in circle if batch.is_closed), key=lambda batch: self._numbers.get(batch, last)
+        )
         try:
-            self.wake()
-        finally:
-            self._is_last_resort = False
+            first.index.start(first)
+        except BaseException:  # as in `wake`
+            self.wake_soon(asyncio.get_running_loop())
+            raise
 
 
 @final
@@ -178,9 +222,10 @@ class Limit:
 
     Lives as long as what it protects, a connection or a pool, and belongs to one event loop at a time. Batches get
     places in the order in which they closed, whichever loader they are of. A batch that waits for another batch lends
-    it its place, so that loaders which load from each other may share a limit, of one even; where all wait for batches
-    outside of it, one more starts, and more may work at once when they go on. A loader's own
-    ``max_concurrency`` holds beside the limit that a registry gives it.
+    it its place, so that loaders which load from each other may share a limit, of one even; while it waits for one
+    outside of the limit, nobody takes its place. More may work at once only where a batch function goes on before
+    what it has asked for is there, and where batches of several limits would wait for each other's places for ever:
+    then one of them starts. A loader's own ``max_concurrency`` holds beside the limit that a registry gives it.
 
     Args:
         size: How many, 1 or more.

@@ -10,7 +10,7 @@ from functools import partial
 from types import CoroutineType
 from typing import Any, Generic
 
-from dloader._core._batch import Batch, Outcome
+from dloader._core._batch import Batch, Outcome, Standing, Watcher
 from dloader._core._dispatch import Dispatch, settle
 from dloader._core._hooks import Hooks
 from dloader._core._keys import Keys
@@ -375,6 +375,22 @@ class Pending(UnderWay, Generic[K, V]):
         if not batch.is_open:
             self.forget_keys(batch, cache_keys)
 
+    def before(self, batch: Batch[K, V]) -> Iterable[Batch[Any, Any]] | Standing:
+        """Of which batches one has to end, or go on, before a batch that has closed can."""
+        return self.queue.before(batch)
+
+    def start(self, batch: Batch[K, V]) -> None:
+        """Start a batch that has closed and waits, though there is no place for it."""
+        self.queue.start_next(batch)
+
+    def add_watcher(self, batch: Batch[K, V], watcher: Watcher) -> None:
+        """Have somebody told when a batch that has closed moves, or waits."""
+        self.queue.add_watcher(batch, watcher)
+
+    def remove_watcher(self, batch: Batch[K, V], watcher: Watcher) -> None:
+        """Tell that one nothing more."""
+        self.queue.remove_watcher(batch, watcher)
+
     def batch_ended(self, batch: Batch[K, V], outcome: Outcome, values: Sequence[V]) -> None:
         """Let nobody join the batch."""
         if batch is self._only:  # most often: written out
@@ -383,6 +399,8 @@ class Pending(UnderWay, Generic[K, V]):
             self.open, self.growing = None, NOTHING
         else:
             self.remove_under_way(batch)
+        if self.queue.watchers:
+            self.queue.tell_moved(batch)
         if self.hooks.records:
             self.hooks.record_ended(batch, outcome, values)
         if self.open is None and not self.under_way:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import OrderedDict
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterable
 from contextvars import Context
 from functools import partial
 from inspect import CORO_CREATED, getcoroutinestate
-from itertools import islice
-from typing import Any, TypeAlias, final
+from itertools import chain
+from typing import Any, TypeAlias, cast, final
 
 from dloader._core._ahead import Ahead
-from dloader._core._batch import CLOSED, Batch
+from dloader._core._batch import CLOSED, Batch, Standing, Watcher
 from dloader._core._deliver import LOST, Failure, explained
 from dloader._core._fetch import Fetch
 from dloader._core._limit import Limit, Places, places_of
@@ -27,6 +27,9 @@ AnyBatch: TypeAlias = Batch[Any, Any]
 NO_BATCHES: OrderedDict[AnyBatch, None] = OrderedDict()
 """Never changed. Making another waits until it is needed: two would take a tenth of the time of making a loader."""
 
+NO_WATCHERS: dict[AnyBatch, dict[Watcher, None]] = {}
+"""The same."""
+
 
 @final
 class RunQueue:
@@ -37,7 +40,6 @@ class RunQueue:
 
     __slots__ = (
         "_ahead",
-        "_idle",
         "_is_starting",
         "_limit",
         "_ready",
@@ -45,11 +47,12 @@ class RunQueue:
         "_will_start",
         "fetch",
         "running",
+        "watchers",
     )
 
     def __init__(self, limit: int | Limit | None, fetch: Fetch) -> None:
         self._shared: tuple[Places, ...] = ()
-        """Of the limits that other loaders have too, and then of the loader's own."""
+        """Of the limits that other loaders have too, and of its own from when one of its batches waits for another."""
         self._limit: int | None = None
         if limit is not None and isinstance(limit, Limit):
             self._shared = (places_of(limit),)
@@ -59,11 +62,11 @@ class RunQueue:
         self._ready: OrderedDict[AnyBatch, None] = NO_BATCHES
         self._ahead: Ahead | tuple[()] = ()
         """Batches that running batch functions wait for: they come before those that are ready."""
-        self._idle = 0
-        """How many of those that run wait for others."""
         self._is_starting = self._will_start = False
         self.running: dict[AnyBatch, Place] = {}
         """Batches whose task has not ended."""
+        self.watchers: dict[AnyBatch, dict[Watcher, None]] = NO_WATCHERS
+        """Who is told when one of its batches moves, or waits: see `_way_on`."""
 
     @property
     def waiting(self) -> list[AnyBatch]:
@@ -121,7 +124,7 @@ class RunQueue:
         """The same in the next turn of the loop."""
         self.add(batch)
         if self._shared:  # those that close later come later, also where they could start now
-            self._shared[0].wait(self, batch)
+            self._shared[0].stand_in_line(self, batch)
         if not self._will_start:
             self.start_soon(batch.loop)
 
@@ -163,73 +166,105 @@ class RunQueue:
 
     def _next(self) -> AnyBatch | None:
         """Take the next batch that there is a place for; there is one that waits."""
-        running, limit = self.running, self._limit
         if self._shared:
             return self._next_shared()
-        if limit is None or len(running) < limit:
+        if self._limit is None or len(self.running) < self._limit:
             return self._take_first()
-        # Only the places of batches that wait are left. Most often none does: no need to look at all.
-        if isinstance(self._ahead, Ahead) and self._ahead and len(running) - self._idle < limit:
-            if len(running) == self._idle and self._ahead.is_one_group:
-                return self._take_first()  # lent or not, it is the next: no need to know
-            batch = self._ahead.take_lent(running, len(running) - limit + 1)
-            if batch is not None:
-                return batch
-        return self._take_first() if len(running) == self._idle else None  # nobody works: see `_wait_graph`
+        return None
 
     def _take_first(self) -> AnyBatch:
         return self._ahead.take_first() if self._ahead else self._ready.popitem(last=False)[0]
-
-    def count_waiting(self, more: int) -> None:
-        """Note that more of those that run wait for others, or fewer."""
-        self._idle += more
-
-    def look_at(self, place: Place) -> None:
-        """Note what one of those that run waits for now."""
-        for places in self._shared:
-            places.look_at(place)
 
     # -- places that are shared with other loaders: see `_limit` ----------------------------------------------
 
     def share(self, limit: Limit) -> None:
         """Have the batches of this loader need places of `limit` too."""
         places = places_of(limit)
-        if places in self._shared:
-            return
-        more = (places,) if self._limit is None else (places, Places(self._limit))
-        self._limit = None
-        for each in more:
-            for batch, place in self.running.items():
-                each.take(self, batch, place)
-            each.queue_up(self.waiting)
-        self._shared += more
+        if places not in self._shared:
+            self._need(places)
+            self._need_own()
+
+    def _need_own(self) -> None:
+        """Count the loader's own batches in the same way, if they are limited."""
+        if self._limit is not None:
+            own, self._limit = Places(self._limit), None
+            self._need(own)
+
+    def _need(self, places: Places) -> None:
+        for batch, place in self.running.items():
+            places.take(self, batch, place)
+        places.queue_up(self.waiting)
+        self._shared += (places,)
+
+    def look_at(self, place: Place) -> None:
+        """Note what one of those that run waits for now: from then on places are lent."""
+        self._need_own()
+        for places in self._shared:
+            places.look_at(place)
+        if self.watchers and place.batch is not None and place.is_stuck:
+            for watcher in [*self.watchers.get(place.batch, ())]:
+                watcher.waits(place.batch)
+
+    def before(self, batch: AnyBatch) -> Iterable[AnyBatch] | Standing:
+        """What one of its batches waits for, or, if it has no place, who holds the places that it needs."""
+        place = self.running.get(batch)
+        if place is not None:
+            return place.before()
+        full = [places for places in self._shared if not places.has_room]
+        if self._will_start or not (full or self._limit is not None):
+            return Standing.IS_LOOKED_AT
+        return chain(*(places.batches for places in full)) if full else self.running
+
+    def start_next(self, batch: AnyBatch) -> None:
+        """Start a batch that another waits for, though there is no place for it."""
+        cast(Ahead, self._ahead).remove(batch)
+        self.start(batch)
+
+    def add_watcher(self, batch: AnyBatch, watcher: Watcher) -> None:
+        """Have somebody told when a batch moves, or waits."""
+        if self.watchers is NO_WATCHERS:
+            self.watchers = {}
+        self.watchers.setdefault(batch, {})[watcher] = None
+
+    def remove_watcher(self, batch: AnyBatch, watcher: Watcher) -> None:
+        """Tell that one nothing more."""
+        watchers = self.watchers[batch]
+        del watchers[watcher]
+        if not watchers:
+            del self.watchers[batch]
+
+    def tell_moved(self, batch: AnyBatch) -> None:
+        """Tell those who watch a batch that it has started, ended, or given its place back."""
+        for watcher in [*self.watchers.get(batch, ())]:
+            watcher.has_moved(batch)
 
     def _next_shared(self) -> AnyBatch | None:
-        """Take the next batch that there is a place for wherever it needs one; where not, wait for one."""
-        for batch in self._candidates():
-            if batch.loop.is_closed():  # forgotten with the next load
-                break
-            is_wanted = batch.state is CLOSED  # and not abandoned meanwhile
-            full = next((places for places in self._shared if is_wanted and not places.admits(batch)), None)
-            if full is not None:
-                full.wait(self, batch)
-                continue
-            if isinstance(self._ahead, Ahead) and batch in self._ahead:
-                self._ahead.remove(batch)
-            else:
-                del self._ready[batch]
-            return batch
-        return None
+        """Take the next batch that there is a place for wherever it needs one.
 
-    def _candidates(self) -> Iterator[AnyBatch]:
-        """Those which a running batch waits for may be lent different places; of the others the first goes first."""
-        yield from self._ahead.firsts() if self._ahead else ()
-        yield from islice(self._ready, 1)
+        Those which a running batch waits for may be lent different places; of the others the first goes first.
+        """
+        found = self._ahead.take_first_that(self._has_places) if isinstance(self._ahead, Ahead) else None
+        if found is None and self._ready and self._has_places(next(iter(self._ready))):
+            found, _ = self._ready.popitem(last=False)
+        return found
+
+    def _has_places(self, batch: AnyBatch) -> bool:
+        """Whether there is a place for a batch wherever it needs one; where not, wait for one."""
+        if batch.loop.is_closed():  # forgotten with the next load
+            return False
+        is_wanted = batch.state is CLOSED  # and not abandoned meanwhile
+        full = next((places for places in self._shared if is_wanted and not places.admits(batch)), None)
+        if full is not None:
+            full.wait(self, batch)
+        return full is None
 
     def _start(self, batch: AnyBatch) -> None:
         """Run a batch in a task of its own, at once where Python can."""
         self.running[batch] = place = Place()
-        place.batch, place.queue, place.task, place.asked, place.hopes = batch, self, None, (), ()
+        place.batch, place.queue, place.task = batch, self, None
+        place.asked = place.hopes = ()
+        if self.watchers:
+            self.tell_moved(batch)
         if self._shared:
             for places in self._shared:
                 places.take(self, batch, place)
@@ -295,6 +330,8 @@ class RunQueue:
             return  # it was forgotten
         if place.asked:
             place.stop_waiting()
+        if self.watchers:
+            self.tell_moved(batch)
         place.batch = place.queue = place.task = None  # as `Place.end` does: a load goes through few hands
         if self._shared:
             for places in self._shared:

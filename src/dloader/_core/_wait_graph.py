@@ -2,18 +2,18 @@
 
 Two things follow from it. A load that would wait for the batch that makes it, directly or through other
 batches and loaders, is refused, as it would never end. And a batch that waits lends its place (``max_concurrency``):
-to those that it waits for, and to whoever is next while all that hold a place wait, as it may be just those that they
-wait for, by way of the queues of other loaders.
+to those that it waits for, and to whoever is next where all that hold a place wait for one another alone, by way of the
+queues of other loaders, as it may be just those that they wait for.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from typing import Any, cast
 
-from dloader._core._batch import Batch
+from dloader._core._batch import Batch, Standing
 from dloader._core._waiters import Waiter
 from dloader.errors import RecursiveLoadError
 
@@ -22,7 +22,6 @@ __all__ = (
     "batch_here",
     "current_place",
     "each_waiting",
-    "is_lent",
     "newest_wait",
     "record_wait",
     "waiting_batches",
@@ -71,7 +70,6 @@ class Place:
             self.asked.add(batch)
         else:
             self.asked = {batch}
-            self.queue.count_waiting(1)
         if batch.is_open:
             if isinstance(self.hopes, set):
                 self.hopes.add(batch)
@@ -101,7 +99,6 @@ class Place:
             for batch in self.asked:
                 batch.be_left_by(self)
             self.asked = self.hopes = ()
-            self.queue.count_waiting(-1)
             self.queue.look_at(self)
 
     def forget_given_up(self) -> None:
@@ -109,6 +106,15 @@ class Place:
         for batch in [batch for batch in self.asked if not batch.is_wanted_by(self)]:
             batch.be_left_by(self)
             self.answered(batch)
+
+    def before(self) -> Iterable[Batch[Any, Any]] | Standing:
+        """The batches that it waits for, if it waits, and not for one that is open."""
+        if not self.is_stuck:
+            return Standing.GOES_ON
+        if not any(batch.is_wanted_by(self) for batch in self.asked):
+            self.forget_given_up()
+            return Standing.GOES_ON
+        return (batch for batch in self.asked if batch.is_wanted_by(self))
 
     def wake(self) -> None:
         """Have the queue look whether it may start another batch."""
@@ -170,13 +176,3 @@ _newest: list[object] = [None]
 def newest_wait() -> object:
     """Something else after each wait that began, in any thread."""
     return _newest[0]
-
-
-def is_lent(batch: Batch[Any, Any], running: Collection[Batch[Any, Any]], places: int) -> bool:
-    """Whether at least so many of those that run wait for a batch, directly or through others: they lend it places."""
-    lenders = 0
-    for waiting in each_waiting(batch):
-        lenders += waiting in running
-        if lenders >= places:
-            return True
-    return False
