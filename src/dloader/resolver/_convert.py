@@ -99,15 +99,20 @@ def convert_for_nodes(
     if not (is_reused and converter.is_of_type_alone):
         return convert(nodes, values if keys is None else _spread(keys, values), leaves)
     if keys is None:
-        if len(set(map(id, values))) == len(values):
-            return convert(nodes, values, leaves)
         keys = list(map(id, values))
-        values = list(dict(zip(keys, values, strict=True)).values())
+        if len(set(keys)) == len(keys):
+            return convert(nodes, values, leaves)
+        distinct = dict(zip(keys, values, strict=True))
+        values = list(distinct.values())
+    else:
+        distinct = dict.fromkeys(keys)
     try:
-        found = _spread(keys, convert(nodes, values, leaves))
+        converted = convert(nodes, values, leaves)
     except FailedAt as failed:
-        raise FailedAt(keys.index(list(dict.fromkeys(keys))[failed.index]), failed.error) from None
-    if CONTAINERS.isdisjoint(map(type, found)):
+        raise FailedAt(keys.index(list(distinct)[failed.index]), failed.error) from None
+    by_key = dict(zip(distinct, converted, strict=True))
+    found = list(map(by_key.__getitem__, keys))
+    if CONTAINERS.isdisjoint(map(type, converted)):
         return found
     return [value.copy() if type(value) in CONTAINERS else value for value in found]
 
