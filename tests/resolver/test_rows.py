@@ -278,6 +278,24 @@ class TestWhatComesOfRows:
         assert found.size == 2
         assert [part.size for part in found.parts] == [3]
 
+    @pytest.mark.parametrize("parts", [None, [], [{"id": 3}], [SimpleNamespace(id=3)], [UserDict(id=3)]])
+    @pytest.mark.parametrize("at", [0, 1])
+    def test_one_row_of_several_holds_others(self, run, parts, at):
+        class Whole(Sized):
+            parts: list[Sized] | None = []
+
+        class Holder(BaseModel):
+            wholes: list[Whole | None]
+
+        rows: list[Any] = [{"id": 2}, {"id": 2}]
+        rows[at] = {"id": 2, "parts": parts}
+        found = run(Resolver().resolve, rows, into=list[Whole])
+        held = run(Resolver().resolve, {"wholes": [None, *rows]}, into=Holder).wholes[1:]
+        for wholes in (found, held):
+            assert [whole.size for whole in wholes] == [2, 2]
+            assert [part.size for part in wholes[at].parts or ()] == [3] * len(parts or ())
+            assert wholes[1 - at].parts == []
+
     def test_a_list_that_holds_itself_is_no_row(self, run):
         rows: list[Any] = []
         rows.append(rows)

@@ -34,7 +34,7 @@ from dloader.resolver._plan._annotations import (
 )
 from dloader.resolver._rows._cutting import Form
 from dloader.resolver._rows._explain import explain
-from dloader.resolver._rows._kinds import Leaves, form_of, leaves_of, readable
+from dloader.resolver._rows._kinds import Leaves, form_of, leaves_of, may_hold_rows, readable
 from dloader.resolver._rows._schemas import RowSchemas
 
 __all__ = (
@@ -205,7 +205,7 @@ class InBulk:
         if schemas.is_of_atoms:
             return self.validated(values)
         leaves = leaves or leaves_of(values)
-        if leaves.are_plain and not schemas.survey.inner and not schemas.holds_others:
+        if leaves.are_plain and not schemas.holds_others and not may_hold_rows(leaves, schemas.survey):
             return self.validated(values, leaves)
         return self.validated(readable(values, schemas.survey, schemas.holds_others))
 

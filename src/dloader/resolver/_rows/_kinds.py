@@ -11,7 +11,15 @@ from dloader.resolver._plan._annotations import is_node_class
 from dloader.resolver._rows._cutting import Form
 from dloader.resolver._rows._survey import Survey
 
-__all__ = ("Leaves", "are_read_as_they_are", "form_of", "leaves_of", "readable", "state_of_entity")
+__all__ = (
+    "Leaves",
+    "are_read_as_they_are",
+    "form_of",
+    "leaves_of",
+    "may_hold_rows",
+    "readable",
+    "state_of_entity",
+)
 
 PLAIN = frozenset({bool, bytes, dict, float, int, str, type(None)})
 MAPPINGS = frozenset({dict, type(None)})
@@ -60,12 +68,20 @@ def readable(
 
 def are_read_as_they_are(rows: Sequence[Any], survey: Survey) -> bool:
     """Whether `readable` would change nothing about rows, none of which is a node or holds several; in one pass."""
-    if survey.inner:
+    leaves = Leaves(rows, set[Any](map(type, rows)))
+    if may_hold_rows(leaves, survey):
         return False
-    for kind in set[Any](map(type, rows)) - PLAIN:
+    for kind in leaves.kinds - PLAIN:
         if is_node_class(kind) or _holds_several(kind) or _conversion(kind, rows, survey) is not None:
             return False
     return True
+
+
+def may_hold_rows(leaves: Leaves, survey: Survey) -> bool:
+    """Whether rows may stand in fields of rows: of those that are no dicts it is not asked."""
+    if not survey.inner or not leaves.are_mappings:
+        return bool(survey.inner)
+    return any(_has(name, leaves.rows) for name in survey.inner)
 
 
 def _conversion(kind: type[Any], values: Sequence[Any], survey: Survey) -> Callable[[Any], Any] | None:
@@ -167,6 +183,12 @@ class Leaves(NamedTuple):
         """Whether there are only dicts, and what is missing."""
         return self.kinds <= MAPPINGS
 
+    @property
+    def rows(self) -> Sequence[Mapping[Any, Any]]:
+        """Those that are not missing, where all are mappings."""
+        is_whole = type(None) not in self.kinds
+        return self.values if is_whole else [value for value in self.values if value is not None]
+
 
 def leaves_of(values: Sequence[Any]) -> Leaves:
     """What stands in lists of any depth: in one pass, as there may be many."""
@@ -196,8 +218,7 @@ def form_of(leaves: Leaves, special: frozenset[str]) -> Form:
         return Form.EITHER
     if not special:
         return Form.BARE
-    rows = cast(Sequence[Mapping[Any, Any]], [value for value in leaves.values if value is not None])
-    return Form.MAPPINGS if any(_has(name, rows) for name in special) else Form.BARE
+    return Form.MAPPINGS if any(_has(name, leaves.rows) for name in special) else Form.BARE
 
 
 def _has(name: str, rows: Sequence[Mapping[Any, Any]]) -> bool:
