@@ -162,7 +162,7 @@ def test_the_example_of_a_script_sends_two_statements(capsys):
 
 def test_the_example_of_a_service_answers(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "examples")
-    service, sent = importlib.import_module("service"), []
+    service, sent = importlib.import_module("plain_service"), []
 
     async def send(message):
         sent.append(message)

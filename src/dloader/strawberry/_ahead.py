@@ -21,7 +21,9 @@ class LookAhead:
     """
 
     def __init__(self) -> None:
-        self._loader: DataLoader[tuple[Plan, Any], Any] = DataLoader(self._fill, cache=False)
+        self._loader: DataLoader[tuple[Plan, Any], Any] = DataLoader(
+            self._fill, cache=False, name="GraphQL look-ahead"
+        )
 
     def load(self, plan: Plan, key: Any) -> asyncio.Future[Any]:
         """Load what one field wants, with all that is selected below it."""

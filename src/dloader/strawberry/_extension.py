@@ -11,6 +11,7 @@ from strawberry.extensions import SchemaExtension
 
 from dloader import Instrument, Limit, LoaderRegistry, OptionError
 from dloader._text import shorten
+from dloader.store import Store
 from dloader.strawberry._operations import Operation, current, open_operations
 
 __all__ = ("LoaderExtension",)
@@ -34,6 +35,7 @@ class LoaderExtension:
         loader_params: As of `LoaderRegistry`.
         instruments: As of `LoaderRegistry`.
         max_concurrency: As of `LoaderRegistry`; a number is for each operation, a `Limit` for all of them together.
+        store: As of `LoaderRegistry`: one for all operations.
 
     Raises:
         OptionError: An argument cannot be used.
@@ -49,6 +51,7 @@ class LoaderExtension:
         loader_params: Mapping[Any, Mapping[str, Any]] | None = None,
         instruments: Iterable[Instrument] = (),
         max_concurrency: int | Limit | None = None,
+        store: Store | None = None,
     ) -> None:
         if not (params is None or isinstance(params, Mapping) or callable(params)):
             raise OptionError(
@@ -59,6 +62,7 @@ class LoaderExtension:
             "loader_params": loader_params,
             "instruments": tuple(instruments),
             "max_concurrency": max_concurrency,
+            "store": store,
         }
         LoaderRegistry(**self._options)  # a wrong option is told now, not at the first operation
 

@@ -1,7 +1,7 @@
 """A service that answers with nested data: three statements per request, however many teams there are.
 
     pip install "dloader[resolver]" aiosqlite uvicorn
-    uvicorn --app-dir examples service:app
+    uvicorn --app-dir examples plain_service:app
     curl http://127.0.0.1:8000/
 
 Any ASGI server runs it. In a framework, `teams` is the body of a route, and the registry and the connection are
