@@ -34,6 +34,7 @@ WITHOUT_BROWSER = (
     "lint",
     "peer-suites",
     "recipes",
+    "site",
     "newcomer-demo",
     "json-demo",
     *AT_LAST,
@@ -156,6 +157,12 @@ def recipes(place: Place) -> None:
     place.run("python", *PYTEST, "tests/test_recipes.py", DLOADER_TEST_RECIPES="needed")
 
 
+def site(place: Place) -> None:
+    """The documentation as a site: warnings are errors, and every link leads somewhere."""
+    place.install(place.newest, "--editable", ".[example]", "--group", "docs")
+    place.run("python", ".ci/site.py", NO_COLOR="1")
+
+
 def newcomer_demo(place: Place) -> None:
     """README's command for the demo, as a newcomer's first command."""
     readme(place, "dloader demo")
@@ -193,6 +200,7 @@ JOBS = (
     peer_suites,
     real_data,
     recipes,
+    site,
     newcomer_demo,
     json_demo,
     import_time,
