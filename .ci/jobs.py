@@ -33,6 +33,7 @@ WITHOUT_BROWSER = (
     "types",
     "lint",
     "peer-suites",
+    "release",
     "recipes",
     "site",
     "newcomer-demo",
@@ -151,6 +152,20 @@ def real_data(place: Place) -> None:
     place.run("python", ".ci/real_data.py")
 
 
+def release(place: Place) -> None:
+    """What would be released: the archives are whole, each installs by pip alone into nothing, and works."""
+    place.uv("build", "--python", place.pythons[place.newest], "--out-dir", "dist")
+    for version in (place.oldest, place.newest):
+        for archive in place.glob("dist/dloader-*"):
+            environment = f"try-{version}{archive.suffix}"
+            place.run(place.pythons[version], "-m", "venv", environment)
+            place.run(f"{environment}/bin/pip", "install", "--quiet", archive)
+            place.run(f"{environment}/bin/dloader", "--version")
+            place.run(f"{environment}/bin/python", "-I", "-W", "error", ".ci/release_program.py")
+    place.install(place.newest, "twine")
+    place.run("twine", "check", "--strict", *place.glob("dist/dloader-*"))
+
+
 def recipes(place: Place) -> None:
     """The recipes for other back ends: Django's ORM, Tortoise, HTTP, gRPC."""
     place.install_wheel(place.newest, "--group", "recipes")
@@ -199,6 +214,7 @@ JOBS = (
     lint,
     peer_suites,
     real_data,
+    release,
     recipes,
     site,
     newcomer_demo,
