@@ -6,15 +6,19 @@ import datetime as dt
 import decimal
 import enum
 import json
+import math
 import uuid
 from base64 import b85decode, b85encode, urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
-from typing import Any, final
+from typing import Any, TypeVar, cast, final
+
+from sqlalchemy import Dialect
 
 from dloader import CursorError, DloaderError
 from dloader._text import shorten
 from dloader.sqlalchemy._is_a import is_a
+from dloader.sqlalchemy._key_types import Kind, kind_of
 
 __all__ = ("Cursors",)
 
@@ -33,6 +37,7 @@ AS_TEXT: dict[type, tuple[str, Callable[[Any], str], Callable[[str], Any]]] = {
 }
 """What JSON has no form for."""
 FROM_TEXT = {tag: read for tag, _, read in AS_TEXT.values()}
+_Page = TypeVar("_Page")
 SUM_SIZE = 6
 """Bytes of the check sum: one altered cursor in 10^14 passes, and then is a position like any other."""
 
@@ -82,15 +87,44 @@ class Cursors:
                 or self.write(key, values := self._values(body)) != cursor
             ):
                 raise ValueError(cursor)
-        except (TypeError, ValueError, KeyError, ArithmeticError):
-            raise CursorError(
-                f"{self._label}: {shorten(cursor)} is no cursor of this page: pass the start_cursor or end_cursor of "
-                f"a page of the same relationship, order and parent, unaltered"
-            ) from None
+        except (TypeError, ValueError, KeyError, AttributeError, ArithmeticError, RecursionError):
+            raise self._refusal(cursor) from None
         return values
 
+    def problems(
+        self, read: Iterable[tuple[_Page, object, Sequence[Any]]], dialect: Dialect
+    ) -> dict[_Page, CursorError]:
+        """Find the cursors of values that no column has: nobody writes them but who forges the check sum.
+
+        A database would refuse them itself, with the transaction of whoever asks.
+
+        Args:
+            read: Who asks, the parent's key, and the values that `read` gave.
+            dialect: Of the database that is asked.
+
+        Returns:
+            The errors, by who asks.
+        """
+        kinds = [kind_of(kind, dialect) for kind in self._kinds]
+        return {
+            page: self._refusal(self.write(key, values))
+            for page, key, values in read
+            if not all(
+                _may_be_compared(value, kind, dialect) for value, kind in zip(values, kinds, strict=True)
+            )
+        }
+
+    def _refusal(self, cursor: object) -> CursorError:
+        return CursorError(
+            f"{self._label}: {shorten(cursor)} is no cursor of this page: pass the start_cursor or end_cursor of "
+            f"a page of the same relationship, order and parent, unaltered"
+        )
+
     def _values(self, body: bytes) -> tuple[Any, ...]:
-        return tuple(map(self._value, json.loads(body), self._kinds))
+        found = json.loads(body)
+        if not is_a(found, list) or any(is_a(each, list) for each in found):
+            raise TypeError(found)
+        return tuple(self._value(each, kind) for each, kind in zip(found, self._kinds, strict=True))
 
     def _sum(self, key: object, body: bytes) -> bytes:
         start = f"{self._order}|{key!r}|".encode()
@@ -117,3 +151,11 @@ class Cursors:
             return plain
         [(tag, text)] = plain.items()
         return kind.enum_class[text] if tag == "e" else FROM_TEXT[tag](text)
+
+
+def _may_be_compared(value: object, kind: Kind, dialect: Dialect) -> bool:
+    if value is None or kind.problem(value, "") is None:
+        return True
+    # But for PostgreSQL they compare any numbers, and a sum of integers may be a Decimal there.
+    is_number = is_a(value, float, decimal.Decimal) and math.isfinite(cast("float", value))
+    return is_number and int in kind.classes and dialect.name != "postgresql"

@@ -20,7 +20,7 @@ from dloader import KeyTypeError, OptionError
 from dloader._text import shorten
 from dloader.sqlalchemy._is_a import is_a
 
-__all__ = ("KeyCheck",)
+__all__ = ("KeyCheck", "Kind", "kind_of")
 
 Fit: TypeAlias = Callable[[Sequence[Any]], bool]
 
@@ -86,7 +86,7 @@ class KeyCheck:
         """
         kinds = self._kinds.get(dialect.name)
         if kinds is None:
-            self._kinds[dialect.name] = kinds = [_kind_of(link.type, dialect) for link in self._links]
+            self._kinds[dialect.name] = kinds = [kind_of(link.type, dialect) for link in self._links]
         if len(kinds) == 1 and kinds[0].takes_all(keys):
             return {}
         problems = {key: _problem(plain(key), kinds) for key in keys}
@@ -109,7 +109,7 @@ def _problem(key: Any, kinds: Sequence[Kind]) -> str | None:
     return next(filter(None, found), None)
 
 
-def _kind_of(kind: Any, dialect: Dialect) -> Kind:  # noqa: C901, PLR0911, PLR0912 - a table, with conditions
+def kind_of(kind: Any, dialect: Dialect) -> Kind:  # noqa: C901, PLR0911, PLR0912 - a table, with conditions
     """What a column of a type takes; everything where that cannot be told."""
     is_postgresql = dialect.name == "postgresql"
     if is_a(kind, types.Enum):

@@ -256,12 +256,14 @@ class RowLoader(LookupLoader):
 
     async def _pages(self, reader: Any, keys: list[PageKey]) -> dict[Any, Any]:
         parts, cursors = self._parts_of(reader.dialect), cursors_of(self._lookup, self.name)
+        read = [(key, key.key, values) for key in keys for values in (key.after, key.before) if values]
+        pages: dict[Any, Any] = dict(cursors.problems(read, reader.bind.dialect)) if read else {}
+        keys = [key for key in keys if key not in pages]
         counted = list({key.key: None for key in keys if key.has_total})
         totals: Mapping[Any, int] = {}
         if counted:
             count = self._statements.aggregate(None, reader.dialect)
             totals = await count.values(reader, counted, self._options)
-        pages: dict[Any, Any] = {}
         for shape, together in rounds(keys):
             bounds = list(map(bounds_of, together)) if shape.has_after or shape.has_before else None
             parents = [key.key for key in together]
