@@ -391,7 +391,7 @@ class TestDepth:
 
         run(law)
 
-    @pytest.mark.parametrize("depth", [0, -1, "3", 1.0], ids=repr)
+    @pytest.mark.parametrize("depth", [0, -1, "3", 1.0, True], ids=repr)
     def test_a_depth_is_a_positive_number(self, depth):
         """Of a Load and of a resolver."""
         with pytest.raises(OptionError, match=r"Load\(depth=\) takes a positive number"):

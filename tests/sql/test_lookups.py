@@ -9,7 +9,8 @@ import pytest
 import zoo
 from databases import Database
 from sqlalchemy import bindparam, event, exists, func
-from sqlalchemy.orm import aliased, with_loader_criteria
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased, sessionmaker, with_loader_criteria
 from zoo import Cat, Desk, Grade, Member, Office, Owner, Room, Tag
 
 from dloader import DataLoader, KeyTypeError, LoaderParamError, LoaderRegistry, OptionError
@@ -308,7 +309,7 @@ class TestMistakes:
         with pytest.raises(OptionError, match=message):
             make()
 
-    @pytest.mark.parametrize("session", [None, 3, "session", lambda: None])
+    @pytest.mark.parametrize("session", [None, 3, "session", lambda: None, sessionmaker(class_=AsyncSession)])
     def test_a_session_that_is_none(self, session):
         """An engine, a connection, a synchronous session neither."""
         with pytest.raises(

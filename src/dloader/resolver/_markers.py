@@ -272,7 +272,7 @@ class Load(FillMarker):
         names = by if isinstance(by, tuple) else (by,)
         if not names or not all(isinstance(name, str) for name in names):
             raise OptionError(f"Load(by=) takes the name of a field, or a tuple of names, not {by!r}")
-        if depth is not None and (not isinstance(depth, int) or depth < 1):
+        if depth is not None and (type(depth) is not int or depth < 1):
             raise OptionError(f"Load(depth=) takes a positive number of levels, not {depth!r}")
         self.source = loader
         self.by = by

@@ -66,7 +66,8 @@ class SessionSource(_Parameter):
 
     wanted = (
         "pass an AsyncSession, or an async_sessionmaker for a session of its own for each batch "
-        "(of an engine: async_sessionmaker(engine); of a scoped session: the session that calling it gives)"
+        "(of an engine: async_sessionmaker(engine); in the place of sessionmaker(class_=AsyncSession): "
+        "async_sessionmaker; of a scoped session: the session that calling it gives)"
     )
 
     @classmethod
