@@ -120,7 +120,7 @@ def _default_by(info: FieldInfo) -> Default | None:
 
 def drop_hidden(names: Iterable[str], nodes: Sequence[Any]) -> None:
     """Take the keys that only rows have from nodes, which have been loaded by them."""
-    tells_what_is_set = hasattr(nodes[0], "__pydantic_fields_set__")
+    tells_what_is_set = hasattr(next(iter(nodes), None), "__pydantic_fields_set__")
     for name in names:
         for node in nodes:
             if node.__dict__.pop(name, NOTHING) is not NOTHING and tells_what_is_set:
