@@ -156,6 +156,21 @@ class TestWhateverItDoes:
 
         run(law)
 
+    def test_of_an_endless_iterator_one_result_more_than_there_are_keys_is_read(self, run):
+        """That is enough to know."""
+
+        async def law():
+            results = count()
+
+            async def load_users(keys):
+                return results
+
+            with pytest.raises(BatchResultError):
+                await DataLoader(load_users).load_many([1, 2])
+            assert next(results) == 3
+
+        run(law)
+
     @pytest.mark.parametrize("returned", [[1], [1, 2, 3], (), iter([1]), count()])
     def test_a_wrong_length_names_the_loader_and_the_counts(self, run, returned):
         """The phrase of the older libraries is kept, and both of their exception types."""

@@ -21,7 +21,7 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 from resolving import problems_of
 from typing_extensions import TypeAliasType, TypedDict
 
-from dloader import DataLoader
+from dloader import DataLoader, OptionError
 from dloader.resolver import Collector, ExposeAs, Load, LoaderDepend, Resolver, SendTo
 
 T = TypeVar("T")
@@ -577,3 +577,31 @@ class TestDownAndUp:
             assert (await Resolver().resolve(Lonely())).values == []
 
         plain_run(law)
+
+
+def test_containers_in_containers_are_looked_into_sixty_four_deep(run):
+    """Deeper ones are not data; a list that holds itself must not hang."""
+
+    async def law():
+        tree: Any = Item(id=1)
+        for _ in range(64):
+            tree = [tree]
+        await Resolver().resolve(tree)
+        with pytest.raises(OptionError, match="resolve\\(\\) takes Pydantic models or dataclasses"):
+            await Resolver().resolve([tree])
+        while type(tree) is list:
+            [tree] = tree
+        assert tree.name == "name 1"
+
+    run(law)
+
+
+def test_a_field_that_is_called_like_a_method_is_a_field():
+    """Also if its default can be called."""
+
+    @dataclass
+    class Odd:
+        name: str
+        resolve_name: Callable[[], str] = str
+
+    assert Resolver.plan(Odd).calls == 0
