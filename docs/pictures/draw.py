@@ -14,7 +14,7 @@ sys.path += [str(HERE), str(HERE.parents[1] / "tests")]
 from browsers import browser  # noqa: E402
 from feed import LikesOfPost, PhotoById, PostsOfFeed, Slow, TeamById, UserById, handler  # noqa: E402
 
-from dloader.demo import comparison, data, show  # noqa: E402
+from dloader.demo import comparison, data  # noqa: E402
 from dloader.demo.models import Continent  # noqa: E402
 from dloader.resolver import Resolver  # noqa: E402
 from dloader.trace import Trace, record  # noqa: E402
@@ -51,10 +51,11 @@ async def trace_of_request() -> Trace:
 
 async def trace_of_demo() -> Trace:
     """What `dloader demo --depth 2` loads."""
-    course = comparison.Course(data.ensure(data.default_folder(), show.progress), None, 2, 3)
-    await comparison.run_batched(course)  # reads the models, once
-    with record("dloader demo --depth 2") as trace:
-        await comparison.run_batched(course)
+    with data.data_file() as path:
+        course = comparison.Course(path, None, 2, 3)
+        await comparison.run_batched(course)  # reads the models, once
+        with record("dloader demo --depth 2") as trace:
+            await comparison.run_batched(course)
     return trace
 
 

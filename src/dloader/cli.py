@@ -75,7 +75,7 @@ def add_demo(command: argparse.ArgumentParser) -> None:
         type=count,
         metavar="N",
         default=3,
-        help="largest cities per country (default: %(default)s)",
+        help="largest cities per country, at most 20 (default: %(default)s)",
     )
     add("--json", action="store_true", help="print the whole tree as JSON, and nothing else")
     add(
@@ -85,7 +85,6 @@ def add_demo(command: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="print what dloader loaded and when; also write it to FILE (.html, .json, .chrome.json)",
     )
-    add("--cache-dir", type=Path, metavar="PATH", help="keep the data here (default: your cache folder)")
 
 
 def add_trace(command: argparse.ArgumentParser) -> None:
@@ -132,10 +131,10 @@ def version() -> str:
 
 
 def count(text: str) -> int:
-    """Read a number of things."""
+    """Read a number of cities: the data has twenty of each country."""
     number = int(text) if text.isascii() and text.isdecimal() else 0
-    if not 1 <= number <= 1_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 1000")
+    if not 1 <= number <= 20:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 20")
     return number
 
 
@@ -153,7 +152,6 @@ def demo(chosen: argparse.Namespace) -> int:
             cities=chosen.cities,
             as_json=chosen.json,
             trace=None if chosen.trace is None else Traced(chosen.trace, terminal()),
-            cache_dir=chosen.cache_dir,
         )
     except (DemoError, OptionError, OSError) as error:
         return failed(error)

