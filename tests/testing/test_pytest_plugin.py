@@ -138,6 +138,26 @@ class TestTheMarker:
         ]
         ask(MARKED.format(count=3)).assert_outcomes(passed=3)
 
+    def test_a_failure_shows_the_line_of_the_marker_and_none_of_the_plugin(self, ask):
+        result = ask(MARKED.format(count=4))
+        result.stdout.fnmatch_lines(
+            [
+                "> *@pytest.mark.batch_budget(rounds=3)",
+                "E *BatchBudgetExceeded: 4 rounds, 3 allowed",
+                "test_feed.py:18: BatchBudgetExceeded",
+                "FAILED test_feed.py::test_sync - *BatchBudget*",
+            ]
+        )
+        for hidden in ("*_plugin.py*", "*_test_pages.py*", "*contextlib.py*"):
+            result.stdout.no_fnmatch_line(hidden)
+
+    @pytest.mark.parametrize("said", ["batch=3", "rounds=-3", "3"])
+    def test_a_marker_that_is_no_budget_is_shown_where_it_stands(self, ask, said):
+        result = ask(MARKED.format(count=3).replace("rounds=3", said))
+        result.assert_outcomes(failed=2, passed=1)
+        result.stdout.fnmatch_lines([f"> *@pytest.mark.batch_budget({said})", "E * batch_budget(*"])
+        result.stdout.no_fnmatch_line("*_test_pages.py*")
+
     def test_it_sees_contexts_that_are_older_than_the_test_and_those_that_are_watched(self, ask):
         result = ask("""
 import contextvars

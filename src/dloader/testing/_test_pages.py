@@ -10,6 +10,7 @@ from zlib import crc32
 
 import pytest
 
+from dloader import OptionError
 from dloader.testing._budget import BatchBudgetExceeded, batch_budget
 from dloader.testing._scale import CallsGrowError
 from dloader.trace import Trace
@@ -28,13 +29,28 @@ def recording(item: pytest.Item, marker: pytest.Mark | None) -> Generator[None]:
     Raises:
         BatchBudgetExceeded: It took more than its marker allows.
         OptionError: What the marker says is no budget.
+        TypeError: It has words that no budget has.
     """
-    budget = None if marker is None else batch_budget(*marker.args, **marker.kwargs)
+    budget = None
+    try:
+        if marker is not None:
+            budget = batch_budget(*marker.args, **marker.kwargs)
+    except (TypeError, OptionError) as error:
+        _raise_at(item, error)
     with record_everywhere(item.nodeid) as trace:
         item.stash[TRACE] = trace
         yield
     if budget is not None:
-        budget.check(trace)
+        try:
+            budget.check(trace)
+        except BatchBudgetExceeded as error:
+            _raise_at(item, error)
+
+
+def _raise_at(item: pytest.Item, error: Exception) -> None:
+    """Raise as if the test's first line did it: pytest shows that line, where markers are, and none of ours."""
+    code = compile("raise error", str(item.path), "exec").replace(co_firstlineno=(item.location[1] or 0) + 1)
+    exec(code, {"error": error.with_traceback(None)})  # noqa: S102 - a frame can be made in no other way
 
 
 def keep_page(item: pytest.Item, error: BaseException) -> None:
