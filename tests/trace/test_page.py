@@ -76,6 +76,7 @@ class TestWithoutScript:
         data = json.loads(re.search(r'id="data">(.*)</script>\n<script>', text)[1])
         assert len(data["batches"]["label"]) == 10
         assert sum(map(len, data["rows"])) == 10
+        assert data["batches"]["before"][:3] == [None, None, 1]
         assert "&lt;i&gt;Weather" not in data["batches"]["name"]
         assert 1 in data["batches"]["bad"]
 
@@ -217,6 +218,27 @@ class TestInABrowser:
         assert session.run("return document.getElementById('count').textContent") == "24 batches"
         session.press("Down")
         assert session.run("return document.activeElement.id") == "grid"
+
+    def test_the_batch_before_is_a_link_to_it(self, show):
+        apart = [batch("Apart", opened=n * 1_000, ended=n * 1_000 + 900, instance=n) for n in range(2)]
+        first = [batch("Same", opened=n * 1_000, closed=n * 1_000, ended=n * 1_000 + 900) for n in (2, 3)]
+        session = show(trace_of([*apart, *first], duration=5_000.0))
+        why = """
+            const terms = [...document.querySelectorAll('#detail dt')];
+            const term = terms.find((each) => each.textContent.startsWith('why'));
+            return term ? term.nextSibling.textContent + ' -> ' + term.nextSibling.querySelector('a').textContent : '';
+        """
+        session.run("document.getElementById('grid').focus()")
+        session.press("Home")
+        assert session.run(why) == ""
+        session.press("Down")
+        assert session.run(why) == "it belongs to another loader of the same class: Apart 1 -> Apart 1"
+        session.press("End")
+        assert re.fullmatch(
+            r"Same 1 had closed \(.*\); this key came 1.0 ms later -> Same 1", session.run(why)
+        )
+        session.run("[...document.querySelectorAll('#detail a')][0].click()")
+        assert session.run(PICKED).startswith("Same 1")
 
     def test_orders_filters_and_tables(self, show):
         session = show(some_trace())

@@ -261,6 +261,9 @@ def _columns(trace: TraceReading, shown: Sequence[TracedBatch], place_of: dict[i
         "name": [batch.name for batch in shown],
         "asked": [asked.place(asked_by(batch, data, with_function=True)) for batch in shown],
         "because": [because.place(closed_because(batch, data)) for batch in shown],
+        "before": [
+            None if before is None else place_of.get(before.index) for before in map(words.before, shown)
+        ],
         "why_not": [words.why_not_before(batch) for batch in shown],
         "ended_how": [ended_how(batch) for batch in shown],
         "bad": [int(is_bad(batch)) for batch in shown],

@@ -61,9 +61,13 @@ class Words:
         """The loader's name, with a number if it has several batches."""
         return self._labels[batch.index]
 
+    def before(self, batch: TracedBatch) -> TracedBatch | None:
+        """The batch of the same class that opened before it."""
+        return self._before[batch.index]
+
     def why_not_before(self, batch: TracedBatch) -> str:  # noqa: PLR0911 - the first of five reasons that holds
         """Why its keys were not in the batch of the same class that opened before it; empty for the first."""
-        before, data = self._before[batch.index], self._data
+        before, data = self.before(batch), self._data
         if before is None:
             return ""
         if before.instance != batch.instance:

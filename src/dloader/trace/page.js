@@ -193,6 +193,7 @@ function drawOverview() {
 }
 function link(i) { return el("a", { href: "#detail", onclick: (event) => { event.preventDefault(); show(i); grid.focus({ preventScroll: true }); } }, B.label[i]); }
 function links(list) { if (!list.length) return null; const out = document.createDocumentFragment(); list.slice(0, 12).forEach((i, k) => { if (k) out.append(", "); out.append(link(i)); }); if (list.length > 12) out.append(" and " + (list.length - 12) + " more"); return out; }
+function linked(text, i) { return i === null ? [text] : text.startsWith(B.label[i]) ? [link(i), text.slice(B.label[i].length)] : [text + ": ", link(i)]; }
 function heldWords(i) {
   const held = B.started[i] === null ? 0 : heldIn(B.started[i], endOf(i)).reduce((sum, [from, to]) => sum + to - from, 0);
   return held * 20 >= endOf(i) - B.started[i] && held ? ", for " + span(held) + " of this a resolver held the event loop, so that it may have been done earlier" : "";
@@ -213,7 +214,7 @@ function describe() {
     if (B.values[i].length) add("values", el("code", {}, B.values[i].join(", ")));
     add("times", "opened at " + span(B.opened[i]) + (B.closed[i] === null ? ", never closed" : ", gathered keys for " + span(B.closed[i] - B.opened[i])) + (B.started[i] === null ? ", never started" : ", then waited " + span(B.started[i] - B.closed[i]) + " to start, ran " + span(endOf(i) - B.started[i])) + heldWords(i));
     add("closed because", DATA.because[B.because[i]]);
-    add("why not in the batch before", B.why_not[i]);
+    add("why not in the batch before", ...linked(B.why_not[i], B.before[i]));
     add("keys came from", links(B.came_from[i]));
     add("then followed", links(after.get(i) || []));
     if (B.inside[i] !== null) add("loaded inside of", link(B.inside[i]));
