@@ -25,7 +25,7 @@ Which law stands where: a folder for each part of the package, a file for each o
              lookups, equal_keys, pages, page_plans, models, sessions, cut_connections (through proxies.py), criteria,
              odd_mappings, sqlmodel, traps; schemas and models at random beside lazy loads: properties (of
              drawn_schemas.py and drawn_models.py); a shop's data: chinook.
-- stores/    What loaders keep in stores: the laws of all of them, and Redis.
+- stores/    What loaders keep in stores: the laws of all of them, and Redis; at random beside a model: state_machine.
 - compat/    The other libraries' classes.
 - here       What is seen from outside: public_names, cli, demo, docs, benchmarks; how the source is built: house.
 

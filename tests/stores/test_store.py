@@ -1313,6 +1313,34 @@ def test_a_loader_that_was_let_go_of_hears_nothing(run, users):
     run(law)
 
 
+@pytest.mark.parametrize("missed", [False, True])
+def test_what_is_cleared_while_a_loader_is_gone_and_not_collected_yet_fails_nobody(run, users, quick, missed):
+    async def law():
+        store = Telling()
+        kept = users(store=store)
+        await kept.load(1)
+        await turns(3)
+        gc.collect()
+        gc.disable()
+        try:
+            loader = LoaderRegistry(store=store).get(users)
+            gone = weakref.ref(loader)
+            loader.clear(2)
+            del loader
+            assert gone() is None
+            if missed:
+                store.news.put_nowait(None)
+                await heard(store)
+            kept.clear(1).clear_all()
+        finally:
+            gc.enable()
+        await kept.load(1)
+        assert users.calls == [[1], [1]]
+        await kept.aclose()
+
+    run(law)
+
+
 def test_a_loader_that_outlives_its_loop_is_freed_in_peace(users):
     async def law():
         loader = users(store=Telling())

@@ -194,6 +194,8 @@ class SecondLevel:
 
     def heard(self, names: Sequence[str]) -> None:
         """Others have deleted keys; some may be this loader's."""
+        if self.policy.loader() is None:
+            return  # let go of, and not collected yet: nobody asks it any more
         for name in names:
             end = name.index("}:") + 2 if "}:" in name else 0
             tag = name[:end]
@@ -218,6 +220,8 @@ class SecondLevel:
 
     def forget_all(self) -> None:
         """Forget what the loader itself has cached."""
+        if self.policy.loader() is None:
+            return
         for cache_key in self._pending.cache_keys():
             self._pending.outdate(cache_key, primed=False)
         self._cache.clear()
