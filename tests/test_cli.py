@@ -84,7 +84,7 @@ class TestDemo:
     def test_prints_the_comparison(self, capsys: pytest.CaptureFixture[str]) -> None:
         """`dloader demo` ends with 0 and a conclusion."""
         assert demo("--cities", "1") == 0
-        assert "Both trees are equal" in capsys.readouterr().out
+        assert "All trees are equal" in capsys.readouterr().out
 
     def test_is_readable_on_a_terminal_that_knows_only_ascii(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Letters that the terminal cannot show do not end the demo."""
@@ -100,7 +100,7 @@ class TestDemo:
         assert printed.out == ""
         assert printed.err.startswith("dloader: no continent 'Atlantis': ")
 
-    @pytest.mark.parametrize("package", ["aiosqlite", "pydantic", "rich"])
+    @pytest.mark.parametrize("package", ["aiosqlite", "pydantic", "rich", "sqlalchemy"])
     def test_without_its_extra_says_how_to_install_it(
         self,
         imported_anew: Callable[..., None],

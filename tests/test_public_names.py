@@ -185,7 +185,7 @@ def import_without(missing: str, module: str) -> str:
         ("dloader.strawberry", "strawberry", "strawberry"),
     ]
     + [("dloader.sqlalchemy", "sqlalchemy", each) for each in ("sqlalchemy", "greenlet", "pydantic")]
-    + [("dloader.demo", "demo", each) for each in ("pydantic", "aiosqlite", "rich")],
+    + [("dloader.demo", "demo", each) for each in ("pydantic", "aiosqlite", "rich", "sqlalchemy")],
 )
 def test_a_missing_extra_fails_at_import_with_the_line_that_installs_it(module, extra, missing):
     said = import_without(missing, module)

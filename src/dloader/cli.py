@@ -53,9 +53,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="dloader", description="Batch what asynchronous code loads.")
     top.add_argument("--version", action="version", version=f"dloader {version()}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    add_demo(
-        commands.add_parser("demo", help="load a tree of real data naively and with dloader, and compare")
-    )
+    add_demo(commands.add_parser("demo", help="load a tree of real data in three ways, and compare"))
     add_trace(commands.add_parser("trace", help="print or convert a saved trace, or compare two"))
     add_plan(commands.add_parser("plan", help="show what a resolve of a model will load, and check it"))
     return top
@@ -64,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
 def add_demo(command: argparse.ArgumentParser) -> None:
     """The options of `dloader demo`."""
     command.set_defaults(run=demo)
-    command.description = "Load a tree of real data, naively and with dloader, and compare what it takes."
+    command.description = "Load a tree of real data in three ways, one of them dloader, and compare."
     command.epilog = DEPTHS
     command.formatter_class = argparse.RawDescriptionHelpFormatter
     add = command.add_argument

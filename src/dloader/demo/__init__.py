@@ -1,8 +1,10 @@
-"""`dloader demo`: real data, loaded naively and with dloader. The code is meant to be read, and copied.
+"""`dloader demo`: real data, loaded naively, with `selectinload` and with dloader.
 
-Start with `models.py` (what is wanted) and `loaders.py` (how it is fetched); `batched.py` runs them.
-`naive.py` makes the same tree without loaders. The rest sets the stage: `data.py` and `database.py` (real
-data in SQLite), `comparison.py` (both ways, timed), `show.py` (what is printed).
+The code is meant to be read, and copied. Start with `models.py` (what is wanted) and `loaders.py` (how it is
+fetched); `batched.py` runs them.
+`naive.py` makes the same tree without loaders, `eager.py` with SQLAlchemy's `selectinload` on `mapped.py`. The
+rest sets the stage: `data.py` and `database.py` (real data in SQLite), `comparison.py` (all ways, timed),
+`show.py` (what is printed).
 """
 
 import asyncio
@@ -14,7 +16,7 @@ try:
     from dloader.trace import record
 
     from . import show
-    from .comparison import Course, find_continent, run_batched, run_naive, same
+    from .comparison import Course, compare, find_continent, run_batched
     from .data import DemoError, data_file
 except ModuleNotFoundError as error:
     message = f'dloader.demo needs {error.name}: pip install "dloader[demo]"'
@@ -69,4 +71,4 @@ async def present(
     elif as_json:
         show.json(await run_batched(course))
     else:
-        show.comparison(*same(await run_naive(course), await run_batched(course)))
+        show.comparison(*await compare(course))

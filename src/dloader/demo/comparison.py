@@ -1,14 +1,20 @@
-"""The two ways of loading the tree, each timed on a connection of its own."""
+"""The three ways of loading the tree, each run several times on connections of its own."""
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from time import perf_counter
 
-from . import batched, naive
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from . import batched, eager, naive
 from .data import DemoError
-from .database import Database, Row, connect
+from .database import Database, Row, connect, engine, session
 from .models import Continent
+
+RUNS = 5
+"""How often each way is run: the times shown are the medians."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +46,7 @@ class Course:
     cities: int
 
     async def roots(self, db: Database) -> list[Row]:
-        """The first statement of both ways."""
+        """The first statement of two of the ways."""
         if self.continent is None:
             return await db.rows("SELECT * FROM continent ORDER BY population DESC")
         return await db.rows("SELECT * FROM continent WHERE code = ?", self.continent)
@@ -54,8 +60,16 @@ async def run_naive(course: Course) -> Run:
         return Run(tree, db.statements, perf_counter() - started)
 
 
+async def run_eager(course: Course, of: AsyncEngine) -> Run:
+    """Load the tree with `selectinload`."""
+    async with session(of) as (opened, sent):
+        started = perf_counter()
+        tree = await eager.continents(opened, course.continent, depth=course.depth, cities=course.cities)
+        return Run(tree, len(sent), perf_counter() - started)
+
+
 async def run_batched(course: Course) -> Run:
-    """Load the tree with dloader; the time includes reading the models' declarations, which happens once."""
+    """Load the tree with dloader; the first run also reads the models' declarations."""
     async with connect(course.path) as db:
         started = perf_counter()
         roots = await course.roots(db)
@@ -85,12 +99,27 @@ async def find_continent(path: Path, wanted: str) -> str:
     )
 
 
-def same(naive: Run, batched: Run) -> tuple[Run, Run]:
-    """Return both, after making sure that they loaded the same tree.
+async def compare(course: Course) -> tuple[Run, ...]:
+    """Run each way several times, in turns, so that what else the machine does slows all of them down.
+
+    Returns:
+        A run of each way, with the median of its times.
+    """
+    async with engine(course.path) as of:
+        rounds = [
+            (await run_naive(course), await run_eager(course, of), await run_batched(course))
+            for _ in range(RUNS)
+        ]
+    times = [median(run.seconds for run in runs) for runs in zip(*rounds, strict=True)]
+    return same(*(replace(run, seconds=time) for run, time in zip(rounds[-1], times, strict=True)))
+
+
+def same(*runs: Run) -> tuple[Run, ...]:
+    """Return them, after making sure that they loaded the same tree.
 
     Raises:
         AssertionError: if they did not, and so cannot be compared.
     """
-    if naive.tree != batched.tree:
-        raise AssertionError("the two ways loaded different trees")
-    return naive, batched
+    if any(run.tree != runs[0].tree for run in runs):
+        raise AssertionError("the ways loaded different trees")
+    return runs

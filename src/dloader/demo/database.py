@@ -1,4 +1,4 @@
-"""One connection to the demo's file that counts its statements: both ways of loading go through it."""
+"""Connections to the demo's file that count their statements: all ways of loading go through them."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import aiosqlite
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 Row = dict[str, Any]
 """A row as it comes from SQL: nobody knows its types until a model has validated it."""
@@ -30,3 +32,26 @@ async def connect(path: Path) -> AsyncGenerator[Database, None]:
     async with aiosqlite.connect(f"{path.as_uri()}?mode=ro", uri=True) as connection:
         connection.row_factory = aiosqlite.Row
         yield Database(connection)
+
+
+@asynccontextmanager
+async def engine(path: Path) -> AsyncGenerator[AsyncEngine, None]:
+    """SQLAlchemy's engine for all runs, as a service has one: it keeps the statements that it has compiled."""
+    created = create_async_engine(f"sqlite+aiosqlite:///{path}")
+    try:
+        yield created
+    finally:
+        await created.dispose()
+
+
+@asynccontextmanager
+async def session(of: AsyncEngine) -> AsyncGenerator[tuple[AsyncSession, list[str]], None]:
+    """A session for one run, and the list of the statements that it sends."""
+    sent: list[str] = []
+
+    def add(*told: Any) -> None:
+        sent.append(told[2])
+
+    async with of.connect() as connection, AsyncSession(connection) as opened:
+        event.listen(connection.sync_connection, "before_cursor_execute", add)
+        yield opened, sent

@@ -38,7 +38,8 @@ class CityById(SqlLoader[int, Row | None]):
 
     async def batch_load_fn(self, keys: list[int]) -> list[Row | None]:
         sql = "SELECT * FROM city WHERE id IN (:keys)"
-        return build_object(await self.select(sql, keys), keys, lambda row: row["id"])
+        rows = await self.select(sql, keys)
+        return build_object(rows, keys, lambda row: row["id"])
 
 
 class CurrencyByCode(SqlLoader[str, Row | None]):
