@@ -509,6 +509,22 @@ class TestMistakes:
 
         filled.ask(law)
 
+    def test_a_number_that_no_database_has_is_refused_before_it_meets_others(self, filled):
+        """A client's page of 2**63 items is no error of the pages beside it."""
+
+        async def law(loaders, session):
+            loader = loaders.get(Related(Parent.children, order_by=Child.id))
+            beside = loader.page(1, first=1)
+            for number in (2**31 - 1, 2**63, 10**400):
+                for which in ("first", "last"):
+                    with pytest.raises(OptionError, match="takes a number up to 2,147,483,646"):
+                        loader.page(1, **{which: number})
+            whole = await loader.page(2, first=2**31 - 2)
+            assert not whole.has_more
+            assert len((await beside).items) == 1
+
+        filled.ask(law)
+
     def test_cursors_of_other_constants_and_huge_ones(self, filled):
         """An order is told by the values in it as well; what is no cursor is not read for long."""
         orders = [case((Child.id == n, 0), else_=1) for n in (1, 2)]

@@ -10,10 +10,10 @@ import inspect
 import json
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from importlib import import_module
-from typing import Any, cast, final
+from typing import Any, final
 
 from dloader._text import shorten
 from dloader.errors import MissingKeyError, OptionError
@@ -47,7 +47,6 @@ class Values:
             ) from error
         try:
             self._one: Any = pydantic.TypeAdapter(kind)
-            self._many: Any = pydantic.TypeAdapter(list[kind])
         except pydantic.errors.PydanticUserError as error:
             raise OptionError(
                 f"{where} cannot be kept in a store: Pydantic cannot read {shorten(kind)}, the type of its values; "
@@ -66,7 +65,7 @@ class Values:
 
     def checked(self, texts: Mapping[str, bytes], values: Mapping[str, Any]) -> dict[str, bytes]:
         """The bytes of those that come back as they were; also of values that somebody has changed since nothing is."""
-        again = self._read(list(texts.values()))
+        again = self._read(texts.values())
         return {
             name: VALUE + text
             for (name, text), back in zip(texts.items(), again, strict=True)
@@ -87,17 +86,12 @@ class Values:
             key = name.rpartition("}:")[2]
             values[name] = MissingKeyError(f"there is no value for key {key}: the store has noted it")
         texts = {name: data[1:] for name, data in found.items() if data[:1] == VALUE}
-        read = zip(texts, self._read(list(texts.values())), strict=True)
+        read = zip(texts, self._read(texts.values()), strict=True)
         return values | {name: value for name, value in read if value is not _UNREADABLE}
 
-    def _read(self, texts: Sequence[bytes]) -> list[Any]:
-        """All at once, which takes half the time; one by one if one of them is wrong."""
-        try:
-            values = cast(list[Any], self._many.validate_json(b"[" + b",".join(texts) + b"]"))
-        except Exception:
-            values = []
-        # Of what somebody else wrote, two texts may be one, or one two.
-        return values if len(values) == len(texts) else list(map(self._read_one, texts))
+    def _read(self, texts: Iterable[bytes]) -> list[Any]:
+        # Each by itself: of what somebody else wrote two texts may be one, or one two, if they are read together.
+        return list(map(self._read_one, texts))
 
     def _read_one(self, text: bytes) -> Any:
         try:

@@ -22,6 +22,10 @@ ALL = "__all__"
 ALL_OF_IT = ""
 """No name of a field: says of a shape in the making that all is meant, whatever else is named."""
 
+MOST_TOLD = 5
+"""So many mistakes are told, and how many more there are."""
+MOST_LETTERS = 120
+
 
 class Selection:
     """Which fields of the nodes in one place are filled; lives as long as one resolve.
@@ -86,7 +90,8 @@ def selection_of(include: Any, exclude: Any, classes: Iterable[type], graph: Mod
         *_problems("exclude", unwanted, roots, graph),
     ]
     if problems:
-        raise OptionError("; ".join(problems))
+        more = f"; and {len(problems) - MOST_TOLD} more" if len(problems) > MOST_TOLD else ""
+        raise OptionError("; ".join(problems[:MOST_TOLD]) + more)
     return Selection(wanted, unwanted)
 
 
@@ -135,7 +140,7 @@ def _named(given: Any, argument: str) -> Iterator[tuple[str, Any]]:
             _check_name(name, argument)
             if not (below or _is_leaf(below)):
                 raise OptionError(
-                    f"resolve({argument}=) says nothing of what is below {name!r}: True means all of it"
+                    f"resolve({argument}=) says nothing of what is below {shorten(name)}: True means all of it"
                 )
             yield name, below
         return
@@ -173,7 +178,7 @@ def _problems(argument: str, shape: Shape, classes: list[type], graph: ModelGrap
             if name not in known:
                 of = " or ".join(cls.__qualname__ for cls in kinds)
                 meant = did_you_mean(name, known)
-                yield f"resolve({argument}=): {_path(way)}{name} is no field of {of} ({meant})"
+                yield f"resolve({argument}=): {_short(f'{_path(way)}{name}')} is no field of {of} ({meant})"
                 continue
             fields = [field for plan in plans for field in plan.all_node_fields if field.name == name]
             if not below or any(field.unknown for field in fields):
@@ -182,8 +187,8 @@ def _problems(argument: str, shape: Shape, classes: list[type], graph: ModelGrap
             if targets:
                 further.append((Way(way, name), below, targets))
             else:
-                held = ", ".join(below)
-                yield f"resolve({argument}=): {_path(way)}{name} holds no models, and {held} is nothing in it"
+                held, path = _short(", ".join(below)), _short(f"{_path(way)}{name}")
+                yield f"resolve({argument}=): {path} holds no models, and {held} is nothing in it"
         todo += reversed(further)
 
 
@@ -192,6 +197,11 @@ class Way(NamedTuple):
 
     before: Way | None
     name: str
+
+
+def _short(names: str) -> str:
+    """Names as a message quotes them: a client may have sent a megabyte of them."""
+    return names if len(names) <= MOST_LETTERS else f"{names[:60]}...{names[-40:]}"
 
 
 def _path(way: Way | None) -> str:

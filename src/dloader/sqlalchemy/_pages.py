@@ -13,6 +13,9 @@ __all__ = ("CursorPage", "Page", "PageKey", "Shape", "shape_of")
 
 T = TypeVar("T")
 
+MOST_ROWS = 2**31 - 2
+"""With one row more, by which one sees whether there are others, it is a number for every database."""
+
 
 class Page(BaseModel, Generic[T]):
     """Some of the targets of one parent, and where they begin and end.
@@ -93,6 +96,8 @@ def shape_of(label: str, first: Any, last: Any, limit: int | None, after: Any, b
     for name, given in (("first", first), ("last", last)):
         if given is not None and (isinstance(given, bool) or not isinstance(given, int) or given < 0):
             raise OptionError(f"{label}: {name} takes a whole number that is 0 or more, not {shorten(given)}")
+        if given is not None and given > MOST_ROWS:
+            raise OptionError(f"{label}: {name} takes a number up to {MOST_ROWS:,}, not {shorten(given)}")
     if first is not None and last is not None:
         raise OptionError(
             f"{label}: a page is of the first or of the last, not both: first={first}, last={last}"

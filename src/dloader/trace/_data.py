@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, cast
 
+from dloader._text import shorten
 from dloader.errors import OptionError
 from dloader.instruments import Statistics
+from dloader.trace._checked import checked, within
 
 __all__ = (
     "FORMAT",
@@ -179,6 +181,12 @@ Busy = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
+class _Busy:
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """Something that a reader should look at."""
 
@@ -235,27 +243,52 @@ class TraceData:
         if data.get("format") != FORMAT:
             raise OptionError(f"this is no trace that dloader has written: its format is not {FORMAT!r}")
         try:
-            columns: Mapping[str, list[Any]] = data["batches"]
-            rows = zip(*(columns[name] for name in COLUMNS), strict=True)
-            loaders = [LoaderData(**loader) for loader in data["loaders"]]
-            return TraceData(
-                data["title"],
-                data["duration"],
-                [TracedBatch(*row) for row in rows],
-                loaders,
-                [PlaceData(**place) for place in data["places"]],
-                [StepData(**step) for step in data["steps"]],
-                [ResolveData(**resolve) for resolve in data["resolves"]],
-                [(start, end) for start, end in data["busy"]],
-                [Finding(**finding) for finding in data["findings"]],
-                data["skipped_batches"],
-                data["skipped_keys"],
-            )
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise OptionError(f"this trace is damaged: {type(error).__name__}: {error}") from error
+            read = _read(data)
+            _refuse_places_that_are_none(read)
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+            raise OptionError(
+                f"this trace is damaged: {type(error).__name__}: {shorten(str(error))}"
+            ) from error
+        return read
 
 
 COLUMNS = tuple(each.name for each in fields(TracedBatch))
+
+
+def _read(data: Mapping[str, Any]) -> TraceData:
+    columns: Mapping[str, list[Any]] = data["batches"]
+    rows = zip(*(columns[name] for name in COLUMNS), strict=True)
+    lists: dict[str, tuple[type[Any], list[Any]]] = {
+        "loaders": (LoaderData, data["loaders"]),
+        "places": (PlaceData, data["places"]),
+        "steps": (StepData, data["steps"]),
+        "resolves": (ResolveData, data["resolves"]),
+        "findings": (Finding, data["findings"]),
+    }
+    made = {name: [checked(cls, item) for item in items] for name, (cls, items) in lists.items()}
+    busy = [checked(_Busy, {"start": start, "end": end}) for start, end in data["busy"]]
+    batches = [checked(TracedBatch, dict(zip(COLUMNS, row, strict=True))) for row in rows]
+    plain = {name: data[name] for name in ("title", "duration", "skipped_batches", "skipped_keys")}
+    return checked(
+        TraceData, plain | made | {"batches": batches, "busy": [(each.start, each.end) for each in busy]}
+    )
+
+
+def _refuse_places_that_are_none(data: TraceData) -> None:
+    """See to it that what is said to be in a list is in it, and that what came from a batch came later."""
+    for number, batch in enumerate(data.batches):
+        if batch.index != number:
+            raise ValueError(f"batch {number} says that it is {batch.index}")
+        within((batch.loader,), len(data.loaders), "loader")
+        within(batch.places, len(data.places), "place")
+        within(batch.steps, len(data.steps), "step")
+        within((*batch.came_from, batch.inside), number, "earlier batch")
+    for step in data.steps:
+        within((step.resolve,), len(data.resolves), "resolve")
+        within(step.batches, len(data.batches), "batch")
+    within((resolve.place for resolve in data.resolves), len(data.places), "place")
+    for finding in data.findings:
+        within(finding.batches, len(data.batches), "batch")
 
 
 def _items(data: TraceData) -> Iterator[tuple[str, Any]]:

@@ -105,7 +105,7 @@ class Trace(TraceReading):
         """
         try:
             given: object = json.loads(Path(path).read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise OptionError(f"{path} is no trace that dloader has written: it is not JSON") from error
         try:
             data = TraceData.from_json(given)

@@ -1,0 +1,235 @@
+"""What comes from outside: parts of a tree as a URL names them, stored values, files of traces; cursors are in sql/.
+
+Whatever they are, there is an answer or one of the errors that the documentation names, soon, and nothing is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+from hypothesis import given, settings, strategies as st
+from pydantic import BaseModel
+
+from dloader import DataLoader, LoaderRegistry, OptionError
+from dloader.cli import main
+from dloader.resolver import Load, Resolver
+from dloader.store import Got, MemoryStore
+from dloader.trace import Trace, record
+
+quick = settings(max_examples=min(settings.default.max_examples, 150))
+
+DEEP = 100_000
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+def is_short(error: OptionError) -> None:
+    """It quotes little of what it was given."""
+    assert len(str(error)) < 1_000
+
+
+async def load_names(keys: list[int]) -> list[str]:
+    return [f"name {key}" for key in keys]
+
+
+async def load_below(keys: list[int]) -> list[list[dict[str, int]]]:
+    return [[{"id": key - 1}] if key else [] for key in keys]
+
+
+class Node(BaseModel):
+    id: int
+    name: Annotated[str, Load(load_names, by="id")] = ""
+    below: Annotated[list[Node], Load(load_below, by="id")] = []
+
+
+# -- parts of a tree -----------------------------------------------------------------------------------------
+
+parts = st.lists(st.sampled_from(["name", "below", "id", ".", ",", " ", "*", "é", "\0", "__class__"])).map(
+    "".join
+)
+
+
+@quick
+@given(st.text(max_size=40) | parts)
+def test_any_text_of_a_url_names_a_part_or_is_refused(text):
+    async def law():
+        for which in ("include", "exclude"):
+            try:
+                [node] = await Resolver().resolve([{"id": 2}], into=list[Node], **{which: text})
+            except OptionError as error:
+                is_short(error)
+            else:
+                assert node.id == 2
+
+    asyncio.run(law())
+
+
+@pytest.mark.parametrize(
+    "text", ["below." * 10_000 + "name", ",".join(["name"] * 100_000), "x" * 1_000_000, "." * 100_000]
+)
+def test_so_does_a_very_long_one(text):
+    """The tree ends long before."""
+
+    async def law():
+        try:
+            answer = await Resolver().resolve([{"id": 2}], into=list[Node], include=text)
+        except OptionError as error:
+            is_short(error)
+        else:
+            assert answer[0].id == 2
+
+    asyncio.run(law())
+
+
+# -- stored values -------------------------------------------------------------------------------------------
+
+
+class Poisoned(MemoryStore):
+    """Somebody else has written into it."""
+
+    def __init__(self, found: bytes) -> None:
+        super().__init__()
+        self.found = found
+
+    async def get_many(self, keys: Any, /) -> Got:
+        return Got(dict.fromkeys(keys, self.found), {})
+
+
+class Row(BaseModel):
+    id: int
+    tags: list[str] = []
+
+
+class Rows(DataLoader[int, Row]):
+    store_ttl = 60.0
+
+    async def batch_load_fn(self, keys: list[int]) -> list[Row]:
+        return [Row(id=key) for key in keys]
+
+
+stored = st.binary(max_size=40) | JSON.map(lambda value: json.dumps(value).encode())
+
+
+@quick
+@given(stored)
+def test_any_stored_bytes_are_a_value_of_the_type_or_a_miss(found):
+    async def law():
+        async with LoaderRegistry(store=Poisoned(found)) as loaders:
+            row = await loaders.get(Rows).load(7)
+            assert type(row) is Row
+            assert type(row.id) is int
+
+    asyncio.run(law())
+
+
+@pytest.mark.parametrize(
+    "found", [b"[" * DEEP, b'{"id":' * DEEP, b'{"id":' + b"9" * DEEP + b"}", b"\0" * DEEP]
+)
+def test_so_are_very_deep_and_long_ones(found):
+    async def law():
+        async with LoaderRegistry(store=Poisoned(found)) as loaders:
+            assert await loaders.get(Rows).load(7) == Row(id=7)
+
+    asyncio.run(law())
+
+
+class Texts(DataLoader[int, str]):
+    store_ttl = 60.0
+
+    async def batch_load_fn(self, keys: list[int]) -> list[str]:
+        return [f"text {key}" for key in keys]
+
+
+class Crossing(MemoryStore):
+    """Somebody has written values that are right together, and wrong one by one."""
+
+    async def get_many(self, keys: Any, /) -> Got:
+        return Got(dict(zip(keys, (b'V"x","y"', b'V"v"', b'V"a', b'Vb"'), strict=True)), {})
+
+
+def test_no_key_gets_what_is_stored_for_another():
+    """Each text is read by itself."""
+
+    async def law():
+        async with LoaderRegistry(store=Crossing()) as loaders:
+            found = await loaders.get(Texts).load_many([1, 2, 3, 4])
+            assert found == ["text 1", "v", "text 3", "text 4"]
+
+    asyncio.run(law())
+
+
+# -- files of traces -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What a real trace has."""
+    import asyncio
+
+    async def work() -> Trace:
+        with record("work") as trace:
+            await Resolver().resolve([{"id": 3}], into=list[Node])
+        return trace
+
+    return asyncio.run(work()).as_json()
+
+
+def places(value: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Where something stands in JSON."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [above, *(place for name, item in items for place in places(item, (*above, name)))]
+
+
+def read_and_shown(path: Path) -> None:
+    """Read a file, and do with it what people do."""
+    try:
+        trace = Trace.load(path)
+    except OptionError as error:
+        is_short(error)
+        return
+    assert trace.text()
+    assert trace.findings is not None
+    trace.save(path.with_suffix(".html"))
+    trace.save(path.with_name("again.json"))
+
+
+@quick
+@given(st.data())
+def test_a_trace_file_with_anything_anywhere_is_read_or_refused(tmp_path_factory, written, data):
+    """One value of a real one is another."""
+    changed = json.loads(json.dumps(written))
+    *way, last = data.draw(st.sampled_from(places(changed)[1:]))
+    inner = changed
+    for step in way:
+        inner = inner[step]
+    inner[last] = data.draw(JSON)
+    path = tmp_path_factory.mktemp("trace") / "trace.json"
+    path.write_text(json.dumps(changed), encoding="utf-8")
+    read_and_shown(path)
+
+
+@quick
+@given(st.binary(max_size=60) | JSON.map(lambda value: json.dumps(value).encode()))
+def test_so_is_any_file(tmp_path_factory, content):
+    path = tmp_path_factory.mktemp("trace") / "trace.json"
+    path.write_bytes(content)
+    read_and_shown(path)
+
+
+@pytest.mark.parametrize(
+    "content", ["[" * DEEP, '{"a":' * DEEP, "9" * DEEP, ""], ids=["lists", "dicts", "number", "empty"]
+)
+def test_so_is_a_very_deep_one(tmp_path, capsys, content):
+    """By the command line in one line, without a traceback."""
+    path = tmp_path / "trace.json"
+    path.write_text(content, encoding="utf-8")
+    read_and_shown(path)
+    assert main(["trace", str(path)]) != 0
+    assert len(capsys.readouterr().err.splitlines()) == 1
