@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from typing import Annotated, Any
 
 import pytest
 from databases import Database
 from pydantic import BaseModel
-from sqlalchemy import DDL, ForeignKey, Integer, String, TypeDecorator, event, func, select
+from sqlalchemy import DDL, ForeignKey, Integer, String, TypeDecorator, Uuid, event, func, select
 from sqlalchemy.dialects.postgresql import CITEXT
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
+from dloader import KeyTypeError, LoaderRegistry
 from dloader.resolver import Resolver
 from dloader.sqlalchemy import Aggregate, ByKey, Count, Page, Related
 from dloader.sqlalchemy._equal_keys import by_equal_key, naming_of
@@ -64,6 +66,23 @@ class Use(Base):
     word: Mapped[Word | None] = relationship(back_populates="uses")
 
 
+class Thing(Base):
+    """By a UUID that is text to Python."""
+
+    __tablename__ = "thing"
+    id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
+    parts: Mapped[list[Part]] = relationship(order_by=lambda: Part.id)
+
+
+class Part(Base):
+    """Of a thing, by the thing's UUID and a number."""
+
+    __tablename__ = "thing_part"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    thing_id: Mapped[str] = mapped_column(Uuid(as_uuid=False), ForeignKey("thing.id"))
+
+
+UUIDS = [str(uuid.UUID(int=0xABCDEF << 100 | n)) for n in range(3)]
 SPELT = ["Bob", "bob", "BOB", "cat", "Cat", "dog", None]
 
 
@@ -72,7 +91,9 @@ def filled(database: Database) -> Database:
     """Three words, and seven uses."""
     words = [{"text": each, "shout": each} for each in ("bob", "CAT", "dog")]
     uses = [{"id": n, "said": said} for n, said in enumerate(SPELT, 1)]
-    database.fill(Base, {Word: words, Use: uses})
+    things = [{"id": each} for each in UUIDS[:2]]
+    parts = [{"id": n, "thing_id": UUIDS[n % 2]} for n in range(1, 6)]
+    database.fill(Base, {Word: words, Use: uses, Thing: things, Part: parts})
     return database
 
 
@@ -123,6 +144,48 @@ def test_lists_pages_and_numbers(filled):
             )
             assert [[row.id for row in page.items] for page in rests] == [each[2:] for each in ids]
             assert [page.total for page in rests] == list(map(len, ids))
+
+    filled.ask(law)
+
+
+def spellings(text: str) -> list[str]:
+    return [text, text.upper(), text.replace("-", ""), text[:9] + text[9:].replace("-", "")]
+
+
+def test_a_uuid_in_text_finds_the_same_whatever_else_is_asked_for(filled):
+    """Each spelling what it finds alone: a lookup, a list, a number, a page."""
+
+    async def law(_loaders, session):
+        markers = [ByKey(Thing), Related(Thing.parts), Count(Thing.parts)]
+        keys = [spelt for each in UUIDS for spelt in spellings(each)]
+        for marker in markers:
+            alone = []
+            for key in keys:
+                async with LoaderRegistry({"session": session}) as one:
+                    alone.append(await one.get(marker).load(key))
+            async with LoaderRegistry({"session": session}) as all_of_them:
+                assert await all_of_them.get(marker).load_many(keys) == alone
+            assert alone[0]
+            assert alone[2] == alone[0]
+        async with LoaderRegistry({"session": session}) as loaders:
+            pages = await asyncio.gather(
+                *(loaders.get(Related(Thing.parts)).page(key, first=2) for key in spellings(UUIDS[0])[::2])
+            )
+            assert [[part.id for part in page.items] for page in pages] == [[2, 4], [2, 4]]
+
+    filled.ask(law)
+
+
+def test_a_uuid_in_braces_is_refused(filled):
+    """Some databases would, and end the transaction; others would find nothing."""
+
+    async def law(loaders, session):
+        loader = loaders.get(ByKey(Thing))
+        keys = [f"{{{UUIDS[0]}}}", f"urn:uuid:{UUIDS[0]}", UUIDS[0]]
+        *wrong, right = await loader.load_many(keys, return_exceptions=True)
+        assert [type(each) for each in wrong] == [KeyTypeError] * 2
+        assert "of a UUID, without braces, not" in str(wrong[0])
+        assert right["id"] == UUIDS[0]
 
     filled.ask(law)
 

@@ -11,9 +11,10 @@ import unicodedata
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from sqlalchemy import Enum, String, make_url
+from sqlalchemy import Enum, String, Uuid, make_url
 
 from dloader.sqlalchemy._is_a import is_a
+from dloader.sqlalchemy._key_types import UUID_TEXT
 
 __all__ = ("Named", "Naming", "by_equal_key", "naming_of")
 
@@ -87,6 +88,8 @@ def naming_of(links: Sequence[Any], dialect: str) -> Naming:
 
 def _has_equals(given: Any, dialect: str) -> bool:
     """Whether different texts may be equal in a column of a type."""
+    if is_a(given, Uuid):
+        return not given.as_uuid  # in text it may be written in several ways
     kind: Any = given.dialect_impl(make_url(f"{dialect}://").get_dialect()())
     kind = getattr(kind, "impl_instance", kind)
     if kind.__visit_name__ == "CITEXT":
@@ -100,7 +103,7 @@ def _has_equals(given: Any, dialect: str) -> bool:
 
 
 def _folded(key: Any) -> Any:
-    """The same for all texts that a collation may take for equal: without case, accents and spaces at the end."""
+    """The same for all texts that may be equal: without case, accents and spaces at the end, dashes of UUIDs."""
     if is_a(key, tuple):
         return tuple(map(_folded, key))
     if not is_a(key, str):
@@ -109,4 +112,5 @@ def _folded(key: Any) -> Any:
     if not text.isascii():
         parts = unicodedata.normalize("NFKD", text.casefold())
         text = "".join(part for part in parts if not unicodedata.combining(part))
-    return text.casefold().rstrip()
+    text = text.casefold().rstrip()
+    return text.replace("-", "") if UUID_TEXT.fullmatch(text) else text

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import math
+import re
 import sys
 import uuid
 from collections.abc import Callable, Sequence
@@ -20,7 +21,10 @@ from dloader import KeyTypeError, OptionError
 from dloader._text import shorten
 from dloader.sqlalchemy._is_a import is_a
 
-__all__ = ("KeyCheck", "Kind", "kind_of")
+__all__ = ("UUID_TEXT", "KeyCheck", "Kind", "kind_of")
+
+UUID_TEXT = re.compile(r"[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}", re.IGNORECASE)
+"""How all databases read a UUID; braces and ``urn:`` some refuse."""
 
 Fit: TypeAlias = Callable[[Sequence[Any]], bool]
 
@@ -118,7 +122,9 @@ def kind_of(kind: Any, dialect: Dialect) -> Kind:  # noqa: C901, PLR0911, PLR091
         known = frozenset(kind.enums)
         return Kind((str,), (), known.issuperset, f"of {', '.join(map(repr, kind.enums))}")
     if is_a(kind, types.Uuid):
-        return Kind((uuid.UUID,)) if kind.as_uuid else Kind((str,), (), _are_uuids, "of a UUID")
+        return (
+            Kind((uuid.UUID,)) if kind.as_uuid else Kind((str,), (), _are_uuids, "of a UUID, without braces")
+        )
     if is_a(kind, types.Boolean):
         return Kind((bool, int), (), frozenset((0, 1)).issuperset, "of 0 or 1")
     if is_a(kind, types.Integer):
@@ -171,10 +177,7 @@ def _is_finite(value: Any) -> bool:
 
 
 def _are_uuids(values: Sequence[Any]) -> bool:
-    try:
-        return all(uuid.UUID(value) for value in values)
-    except ValueError:
-        return False
+    return all(map(UUID_TEXT.fullmatch, values))
 
 
 def _with_zone(values: Sequence[Any]) -> bool:
