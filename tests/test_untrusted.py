@@ -215,6 +215,38 @@ def test_a_trace_file_with_anything_anywhere_is_read_or_refused(tmp_path_factory
     read_and_shown(path)
 
 
+@pytest.mark.parametrize(
+    ("where", "what", "message"),
+    [
+        (("batches", "index", 1), 7, "batch 1 says that it is 7"),
+        (("batches", "loader", 0), 99, "there is no loader 99"),
+        (("batches", "places", 0), [-1], "there is no place -1"),
+        (("batches", "came_from", 0), [0], "there is no earlier batch 0"),
+        (("batches", "inside", 0), 3, "there is no earlier batch 3"),
+        (("batches", "sample", 0), [1], "'sample' of TracedBatch is [1]"),
+        (("batches", "chained", 0), 1, "'chained' of TracedBatch is 1"),
+        (("resolves", 0, "roots"), {"Node": "1"}, "'roots' of ResolveData is"),
+        (("resolves", 0, "roots"), [], "'roots' of ResolveData is []"),
+        (("steps", 0, "resolve"), 9, "there is no resolve 9"),
+        (("duration",), 2**60, "'duration' of TraceData is"),
+        (("busy", 0), [1, "x"], "'end' of _Busy is 'x'"),
+        (("loaders", 0, "more"), 1, "keyword argument 'more'"),
+    ],
+)
+def test_what_is_damaged_is_said(tmp_path, written, where, what, message):
+    """The field, and what it is."""
+    changed = json.loads(json.dumps(written))
+    inner = changed
+    for step in where[:-1]:
+        inner = inner[step]
+    inner[where[-1]] = what
+    path = tmp_path / "trace.json"
+    path.write_text(json.dumps(changed), encoding="utf-8")
+    with pytest.raises(OptionError, match="this trace is damaged: ") as caught:
+        Trace.load(path)
+    assert message in str(caught.value)
+
+
 @quick
 @given(st.binary(max_size=60) | JSON.map(lambda value: json.dumps(value).encode()))
 def test_so_is_any_file(tmp_path_factory, content):
