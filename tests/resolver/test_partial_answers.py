@@ -5,7 +5,7 @@ import pickle
 from collections import ChainMap, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
 import pytest
 from loops import turns
@@ -34,6 +34,8 @@ from dloader.resolver import (
     mapper,
     needs,
 )
+
+T = TypeVar("T")
 
 
 class Boom(Exception):
@@ -73,6 +75,11 @@ def ids_in(found: Any) -> Any:
     if isinstance(found, (list, tuple, deque)):
         return type(found)(map(ids_in, found))
     return found and found.id
+
+
+@dataclass
+class Group(Generic[T]):
+    members: list[T]
 
 
 class Leaf(BaseModel):
@@ -216,6 +223,85 @@ class TestNodesThatFail:
         answer, paths = resolved(run, {}, into=Node)
         assert ids_in(answer.found) == left
         assert len(paths) == 1
+
+    @pytest.mark.parametrize(
+        ("kind", "rows", "left", "places"),
+        [
+            (list[Leaf | None], [1, "x", 3, "y"], [1, None, 3, None], ["[1]", "[3]"]),
+            (list[list[Leaf | None] | None], [[1, "x"], [3]], [[1, None], [3]], ["[0][1]"]),
+            (list[list[Leaf] | None] | None, [[1, "x"], [3]], [None, [3]], ["[0]"]),
+            (list[Leaf] | None, [1, "x"], None, [""]),
+            (dict[str, Leaf | None], {"a": 1, "b": "x"}, {"a": 1, "b": None}, ["['b']"]),
+            (tuple[Leaf, Leaf | None], (1, "x"), (1, None), ["[1]"]),
+            (tuple[Leaf | None, ...], [1, "x"], (1, None), ["[1]"]),
+            (Mapping[str, Leaf] | deque[Leaf | None], [1, "x"], deque([1, None]), ["[1]"]),
+            (Group[Leaf | None] | None, [1, "x"], None, [""]),
+            (list[Leaf | None] | None, {"a": 1}, None, [""]),
+            (tuple[Leaf, Leaf | None] | None, ("x", "y"), None, [""]),
+            (Annotated[list[Leaf | None], Field(max_length=2)], [1, "x"], [1, None], ["[1]"]),
+            (Annotated[list[Leaf | None], Field(max_length=2)] | None, [1, "x", 3], None, [""]),
+        ],
+    )
+    def test_a_row_that_does_not_fit_is_none_in_the_nearest_place_that_takes_it(
+        self, run, kind, rows, left, places
+    ):
+        """As a node that fails is; what is told is why that one row does not fit."""
+
+        class Node(BaseModel):
+            found: kind
+
+            def resolve_found(self):
+                return row_of(rows)
+
+        errors: list[FieldError] = []
+        answer = run(lambda: Resolver().resolve({}, into=Node, errors=errors))
+        shown = [error.path for error in errors if error.field == "found"]
+        assert ids_in(answer.found) == left
+        assert shown == [f"Node.found{place}" for place in places]
+        assert all(isinstance(error.error, ValidationError) for error in errors)
+
+    def test_a_row_that_does_not_fit_says_where_it_stood(self, run):
+        """Its path, its place, and an error of that row alone, for each node that was given it."""
+
+        class Node(BaseModel):
+            id: int
+            leaves: Annotated[
+                list[Leaf | None], Load(Source(lambda key: row_of([key, "x"][: 5 - key]), "rows"), by="id")
+            ]
+
+        errors: list[FieldError] = []
+        rows = [{"id": 1}, {"id": 4}, {"id": 1}]
+        answer = run(lambda: Resolver().resolve(rows, into=list[Node], errors=errors))
+        assert [ids_in(node.leaves) for node in answer] == [[1, None], [4], [1, None]]
+        assert answer[0].leaves is not answer[2].leaves
+        bad = [error for error in errors if error.field == "leaves"]
+        assert [error.loc for error in bad] == [(place, "leaves", 1) for place in (0, 2)]
+        assert bad[0].model is Node
+        assert bad[0].error.error_count() == 1
+        assert notes_of(bad[0].error).endswith("while resolving Node[0].leaves[1] with loader 'rows'")
+
+    def test_what_a_validator_or_a_mapper_refuses_fails_the_field(self, run):
+        """A validator of the whole field says nothing of items, and what a mapper makes is for nobody to guess."""
+
+        class Node(BaseModel):
+            checked: list[int | None] | None
+            mapped: list[int | None] | None
+
+            def resolve_checked(self):
+                return [1, "x"]
+
+            @mapper(lambda values: [1 // value for value in values])
+            def resolve_mapped(self):
+                return [1, 0]
+
+            @field_validator("checked")
+            @classmethod
+            def look(cls, values):
+                return boom() if None in values else values
+
+        answer, paths = resolved(run, {}, into=Node)
+        assert (answer.checked, answer.mapped) == (None, None)
+        assert paths == ["Node.checked", "Node.mapped"]
 
     def test_a_place_that_is_no_type_s_takes_nothing(self, run):
         """What holds the node fails as a whole."""
@@ -648,6 +734,20 @@ class TestWhatFails:
         answer, paths = resolved(run, tree)
         assert [node.names for node in answer] == [[], [], ["value 1", "value 3"], [], []]
         assert paths == ["Node[0].names", "Node[3].names", "Node[4].names"]
+
+    def test_a_key_that_fails_leaves_none_where_the_field_takes_it(self, run):
+        """The others of its node are there; each has its place in the path."""
+
+        class Node(BaseModel):
+            ids: list[int]
+            names: Annotated[list[str | None], Load(fails_for(2), by="ids")]
+            pair: Annotated[tuple[str, str | None] | None, Load(fails_for(2), by="ids")]
+
+        tree = [{"ids": [1, 2]}, {"ids": [2, 3]}]
+        answer, paths = resolved(run, tree, into=list[Node])
+        assert [node.names for node in answer] == [["value 1", None], [None, "value 3"]]
+        assert [node.pair for node in answer] == [("value 1", None), None]
+        assert paths == ["Node[0].names[1]", "Node[0].pair[1]", "Node[1].names[0]", "Node[1].pair"]
 
     def test_keys_that_cannot_be_read_or_loaded_are_failures_of_their_nodes(self, run):
         """The others are loaded."""

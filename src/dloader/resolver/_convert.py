@@ -141,7 +141,7 @@ def converter_of(cls: type, name: str) -> Converter:
     if annotation is Any and not parts:
         return Converter(_as_they_are, is_of_type_alone=True)
     kind: Any = Annotated[(annotation, *parts, UNCACHED)] if parts else annotation
-    config = _config_of(cls, f"{cls.__name__}.{name}")
+    config = config_of(cls, f"{cls.__name__}.{name}")
     if any(map(_takes_info, (*parts, *inner_metadata(annotation)))):
         return Converter(_among_others(cls, name, kind, config), is_of_type_alone=False)
     convert = InBulk(kind, config).convert
@@ -326,7 +326,7 @@ def _declared(cls: type[Any], name: str) -> FieldType:
     return field_type(cls, info.annotation, (*info.metadata, *discriminator))
 
 
-def _config_of(cls: type, title: str) -> ConfigDict:
+def config_of(cls: type, title: str) -> ConfigDict:
     own: Any = getattr(cls, "model_config", None) or getattr(cls, "__pydantic_config__", None) or {}
     return cast(ConfigDict, {"arbitrary_types_allowed": True, **own, "title": title})
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Collection, Container, Iterator, Mapping
 from itertools import chain, repeat
 from typing import Any, Final, Never, TypeAlias, Union, cast, get_args, get_origin
 
@@ -87,12 +87,23 @@ def without_or_shorter(
     return with_only(value, kept) if is_changed else value
 
 
-def item_types(kind: Any, value: Any) -> Iterator[Any]:
-    """The types of the items of a container, as far as the type of the container tells; then that of nothing."""
+def item_types(kind: Any, value: Any, is_raw: bool = False) -> Iterator[Any]:
+    """The types of the items of a container, as far as the type of the container tells; then that of nothing.
+
+    Args:
+        kind: The type of the container.
+        value: The container.
+        is_raw: Whether it is still to be made into one of the type: a list may become a tuple, then.
+    """
     for part in alternatives(kind):
         origin: Any = get_origin(part)
         parts = get_args(part)
-        if parts and isinstance(origin, type) and isinstance(value, origin):
+        if not (parts and isinstance(origin, type)):
+            continue
+        becomes_one = is_raw and issubclass(origin, Collection)
+        if isinstance(value, origin) or (
+            becomes_one and issubclass(origin, Mapping) is isinstance(value, Mapping)
+        ):
             if issubclass(origin, tuple) and parts[-1] is not ...:
                 return chain(parts, repeat(Never))
             return repeat(parts[1 if issubclass(origin, Mapping) else 0])

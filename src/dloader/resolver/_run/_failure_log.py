@@ -5,13 +5,14 @@ A place is looked up when something fails there: what fields hold is changed lat
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from dloader.resolver._containers import labels_in
 from dloader.resolver._field_errors import FieldError
 from dloader.resolver._fields import held_by
 from dloader.resolver._run._group import NodeGroup
+from dloader.resolver._run._partial_items import FailedItem
 from dloader.resolver._run._paths import add_path
 
 __all__ = ("FailureLog",)
@@ -37,7 +38,7 @@ class _Place:
 class _Failure:
     """Something that failed at a place."""
 
-    __slots__ = ("error", "field", "loaders", "model", "order")
+    __slots__ = ("error", "field", "labels", "loaders", "model", "order")
 
     def __init__(
         self,
@@ -46,12 +47,15 @@ class _Failure:
         field: str | None,
         order: tuple[int, int],
         loaders: str = "",
+        labels: Labels = (),
     ) -> None:
         self.error = error
         self.model = model
         self.field = field
         self.order = order
         self.loaders = loaders
+        self.labels = labels
+        """Where in the field, if not all of it failed."""
 
 
 class FailureLog:
@@ -71,6 +75,15 @@ class FailureLog:
         """Note that a field of a node failed, and with which loaders."""
         order = (_order_of(group, field), -1)
         self._place(group, index).below.append(_Failure(error, group.plan.cls, field, order, loaders))
+
+    def add_items(
+        self, group: NodeGroup, index: int, field: str, items: Iterable[FailedItem], loaders: str
+    ) -> None:
+        """Note that items in a field of a node failed, which has None in their places."""
+        place = self._place(group, index)
+        for position, (labels, error) in enumerate(items):
+            order = (_order_of(group, field), position)
+            place.below.append(_Failure(error, group.plan.cls, field, order, loaders, labels))
 
     def add_set(self, group: NodeGroup | None, index: int, field: str, error: Exception) -> None:
         """Note that a set in a field of a node, or the root, cannot find its members any more."""
@@ -131,7 +144,8 @@ class FailureLog:
                 todo += [(below, path, loc) for below in sorted(what.below, key=_order, reverse=True)]
                 continue
             if what.field is not None:
-                path, loc = (f"{path}.{what.field}" if path else what.field), (*loc, what.field)
+                path, loc = (f"{path}.{what.field}" if path else what.field), (*loc, what.field, *what.labels)
+                path += "".join(f"[{label!r}]" for label in what.labels)
             if id(what.error) not in noted:
                 noted[id(what.error)] = what.error
                 add_path(what.error, (path or "the root") + what.loaders)

@@ -19,6 +19,7 @@ from dloader.resolver._plan._annotations import field_types
 from dloader.resolver._plan._plan import NodeField, Step
 from dloader.resolver._run._failure_log import FailureLog
 from dloader.resolver._run._group import NodeGroup
+from dloader.resolver._run._partial_items import FailedItem
 from dloader.resolver._run._step_run import StepRun
 
 __all__ = ("Changed", "Failures")
@@ -113,6 +114,10 @@ class Failures:
             return
         self.log.add(group, index, run.step.label, error, loaders)
         self._lose(group, index, run.step, error)
+
+    def add_items(self, run: StepRun, index: int, items: Iterable[FailedItem], loaders: str) -> None:
+        """Some of what a step brings for a node of its group failed; the field has None in those places."""
+        self.log.add_items(run.group, index, run.step.label, items, loaders)
 
     def _lose(self, group: NodeGroup, index: int, step: Step, cause: Exception) -> None:
         """The same without an entry of its own."""

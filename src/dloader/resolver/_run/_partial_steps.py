@@ -6,6 +6,7 @@ values at once, a method's calls or the validation of a list, is done once more 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, TypeAlias
@@ -29,6 +30,7 @@ from dloader.resolver._run._failures import Failures
 from dloader.resolver._run._group import NodeGroup
 from dloader.resolver._run._hints import SEVERAL_KEYS, hint_of
 from dloader.resolver._run._keys import NodeKeys, give_keyless, null_key, read_keys
+from dloader.resolver._run._partial_items import Items, Mended
 from dloader.resolver._run._partial_values import PartialList, PartialMany, convert_what_fits
 from dloader.resolver._run._step_run import StepRun
 from dloader.resolver._run._steps import Steps, all_have_asked, distinct, is_reused
@@ -45,6 +47,7 @@ class PartialSteps(Steps):
     def __init__(self, *arguments: Any, failures: Failures) -> None:
         super().__init__(*arguments)
         self._failures = failures
+        self._items: dict[tuple[type, str], Items] = {}
 
     def begin(self, group: NodeGroup, step: Step) -> tuple[Sequence[AnyLoader], bool]:
         """See `Steps.begin`."""
@@ -223,16 +226,19 @@ class PartialSteps(Steps):
         """Write what there is into the nodes."""
         group, step = run.group, run.step
         subtree = group.subtree
+        items = self._items_of(run)
         if run.counts is not None:
-            values = list(map(_first_failed, values))
+            pairs = zip(run.indices, values, strict=True)
+            values = [self._of_several_keys(run, index, value, items) for index, value in pairs]
         run, values = self._without_failed(run, values)
         if run.nodes and step is not subtree.plan.final:
             converter, write = subtree.converters.get(step) or self._make_converter(run)
             shared = step.field.is_reusable and is_reused(run) and self._copies.shares(run)
             keys = run.keys if run.counts is None else None
-            converted = convert_what_fits(converter, run.nodes, values, keys, shared)
+            converted = convert_what_fits(converter, run.nodes, values, keys, shared, items)
             _explain(run, values, converted)
             run, converted = self._without_failed(StepRun(group, step, run.indices_of_some), converted)
+            converted = self._unpacked(run, converted)
             if step.loaders:
                 converted = self._copies.own(run, values, converted)
             if step in subtree.node_steps:
@@ -242,6 +248,41 @@ class PartialSteps(Steps):
         if self.watch is not None:
             self.watch.written(run)
         self._driver.finished(run, values)
+
+    def _items_of(self, run: StepRun) -> Items | None:
+        """What may stand in a step's field, if what it brings is converted into the type of the field."""
+        step, cls = run.step, run.group.plan.cls
+        if step is run.group.subtree.plan.final or (
+            step.method is not None and step.method.mapper is not None
+        ):
+            return None
+        key = cls, step.field.name
+        if key not in self._items:
+            self._items[key] = Items(*key)
+        return self._items[key]
+
+    def _of_several_keys(self, run: StepRun, index: int, values: Any, items: Items | None) -> Any:
+        """The values of one node's keys, with None for those that failed where the field takes it, or a `Failed`."""
+        if type(values) is Failed or Failed not in set(map(type, values)):
+            return values
+        mended = Mended(values, []) if items is None else items.mended(values)
+        failed = next((value for value in mended.value if type(value) is Failed), None)
+        if failed is not None:
+            return failed
+        self._failures.add_items(run, index, mended.failed, self.with_loaders(run))
+        return mended.value
+
+    def _unpacked(self, run: StepRun, values: list[Any]) -> list[Any]:
+        """The values that were converted; what failed in some is told."""
+        if Mended not in set(map(type, values)):
+            return values
+        loaders = self.with_loaders(run)
+        unpacked = list(values)
+        for at, (index, value) in enumerate(zip(run.indices, values, strict=True)):
+            if type(value) is Mended:
+                self._failures.add_items(run, index, value.failed, loaders)
+                unpacked[at] = copy.copy(value.value)  # several nodes may have been given the same
+        return unpacked
 
     def _without_failed(self, run: StepRun, values: list[Any]) -> tuple[StepRun, list[Any]]:
         """The run without the nodes whose values could not be had, and the other values."""
@@ -277,11 +318,6 @@ class PartialSteps(Steps):
             if not isinstance(error, Exception) or ends(error):
                 raise self.with_path(error, StepRun(run.group, run.step), index)
             self._failures.add(run, index, error, loaders)
-
-
-def _first_failed(values: Any) -> Any:
-    """What failed of the values of one node, or the values: a node with several keys has all of them or none."""
-    return values if type(values) is Failed else next((v for v in values if type(v) is Failed), values)
 
 
 def _loaded(loader: AnyLoader, key: Any) -> Any:

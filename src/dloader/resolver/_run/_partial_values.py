@@ -14,6 +14,7 @@ from dloader.lowlevel import LoadMany, kinds_of
 from dloader.resolver._convert import Convert, Converter, convert_for_nodes
 from dloader.resolver._field_errors import ends
 from dloader.resolver._fields import Failed, FailedAt
+from dloader.resolver._run._partial_items import Items, Mended
 from dloader.resolver._run._values import PLAIN, Countdown, ListOfValues, ManyValues, Told
 
 __all__ = ("PartialList", "PartialMany", "convert_what_fits")
@@ -86,27 +87,48 @@ def convert_what_fits(
     values: list[Any],
     keys: Sequence[Any] | None,
     is_reused: bool,
+    items: Items | None,
 ) -> list[Any]:
-    """Do what `convert_for_nodes` does, with `Failed` in the places of what cannot be converted."""
+    """Do what `convert_for_nodes` does, with something else in the places of what cannot be converted.
+
+    Args:
+        converter: See `convert_for_nodes`, as for the others.
+        nodes: Whose field it is.
+        values: What is converted.
+        keys: Of the nodes.
+        is_reused: Whether nodes may share what becomes of a value.
+        items: Of the field, if they may fail one by one.
+
+    Returns:
+        The values; in the place of one of which only items failed a `Mended`, in that of any other a `Failed`.
+    """
     try:
         return convert_for_nodes(converter, nodes, values, keys, is_reused)
     except FailedAt:
         pass
-    patient = Converter(_one_by_one(converter.convert), converter.is_of_type_alone)
+    patient = Converter(_one_by_one(converter.convert, items), converter.is_of_type_alone)
     return convert_for_nodes(patient, nodes, values, keys, is_reused)
 
 
-def _one_by_one(convert: Convert) -> Convert:
+def _one_by_one(convert: Convert, items: Items | None) -> Convert:
     def convert_each(nodes: Sequence[Any], values: list[Any], _leaves: object = None) -> list[Any]:
-        converted: list[Any] = []
-        for node, value in zip(nodes, values, strict=False):  # of distinct values there may be fewer
-            try:
-                converted += convert([node], [value], None)
-            except FailedAt as failed:
-                converted.append(Failed(failed.error))
-        return converted
+        # Of distinct values there may be fewer.
+        return [_converted(convert, node, value, items) for node, value in zip(nodes, values, strict=False)]
 
     return convert_each
+
+
+def _converted(convert: Convert, node: Any, value: Any, items: Items | None) -> Any:
+    try:
+        return convert([node], [value], None)[0]
+    except FailedAt as failed:
+        error = failed.error
+    if items is not None and (mended := items.mended(value)).failed:
+        try:
+            return Mended(convert([node], [mended.value], None)[0], mended.failed)
+        except FailedAt as failed:
+            error = failed.error
+    return Failed(error)
 
 
 def _ending(future: Future[Any]) -> BaseException | None:
