@@ -14,10 +14,11 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from pydantic import BaseModel
 
-from dloader import DataLoader, LoaderRegistry, OptionError
+from dloader import DataLoader, DloaderError, LoaderRegistry, OptionError
 from dloader.cli import main
 from dloader.resolver import Load, Resolver
 from dloader.store import Got, MemoryStore
+from dloader.testing import assert_scales, batch_budget, check_batch_function, recorded
 from dloader.trace import Trace, record
 
 quick = settings(max_examples=min(settings.default.max_examples, 150))
@@ -245,6 +246,109 @@ def test_what_is_damaged_is_said(tmp_path, written, where, what, message):
     with pytest.raises(OptionError, match="this trace is damaged: ") as caught:
         Trace.load(path)
     assert message in str(caught.value)
+
+
+ACTS = "\x1b]0;title\x07 \x9b31m \r\b\x00 \u202egnp\u2066 \ud800 \u2028\nforged"
+"""What a terminal acts on: escape sequences of 7 and 8 bits, marks that turn text, the end of a line."""
+
+
+def with_words(value: Any, words: str) -> Any:
+    """JSON in which each text is another, those apart that say what it is."""
+    if isinstance(value, list):
+        return [with_words(each, words) for each in value]
+    if isinstance(value, dict):
+        fixed = {"format", "outcome", "owner", "field", "phase", "severity"}
+        return {name: each if name in fixed else with_words(each, words) for name, each in value.items()}
+    return words if isinstance(value, str) else value
+
+
+def is_inert(printed: str) -> None:
+    """No terminal acts on it, no line begins with what others have written, and all of it fits."""
+    assert "forged" in printed
+    assert all(line.isprintable() for line in printed.split("\n"))
+    assert not any(line.lstrip().startswith("forged") for line in printed.split("\n"))
+    assert max(map(len, printed.split("\n"))) <= 80
+
+
+@pytest.mark.parametrize("severity", ["warning", ACTS])
+def test_no_text_of_a_trace_file_acts_on_a_terminal(tmp_path, capsys, written, severity):
+    """Whichever of its texts it is; and it can be written again."""
+    changed = with_words(written, ACTS)
+    changed["batches"]["outcome"] = ["failed" for _ in changed["batches"]["outcome"]]
+    changed["findings"] = [
+        {"rule": ACTS, "severity": severity, "message": ACTS, "batches": [], "expected": reason}
+        for reason in (None, ACTS)
+    ]
+    path, plain = tmp_path / "trace.json", tmp_path / "plain.json"
+    path.write_text(json.dumps(changed), encoding="utf-8")
+    plain.write_text(json.dumps(written), encoding="utf-8")
+    for arguments in ([path], [path, plain], [plain, path]):
+        assert main(["trace", *map(str, arguments)]) == 0
+        is_inert(capsys.readouterr().out)
+    assert main(["plan", f"{__name__}:Node", "--trace", str(path)]) == 0
+    is_inert(capsys.readouterr().out)
+    for suffix in (".html", ".json", ".chrome.json"):
+        Trace.load(path).save(tmp_path / f"again{suffix}")
+    assert Trace.load(tmp_path / "again.json").as_json() == changed
+
+
+@pytest.mark.parametrize(
+    "command", [["trace", ACTS], ["plan", ACTS], ["plan", f"{ACTS}:x"], [ACTS], ["plan"]]
+)
+def test_no_argument_acts_on_a_terminal(capsys, command):
+    """Nor does what is said of it."""
+    try:
+        main([each.replace("\0", "") for each in command])
+    except SystemExit:
+        pass
+    said = capsys.readouterr().err
+    assert said.replace("\n", "").isprintable()
+    assert not any(line.startswith("forged") for line in said.splitlines())
+
+
+async def load_nothing(keys: list[int]) -> list[int]:
+    raise ValueError(ACTS.partition("\n")[0])
+
+
+async def in_a_loop(count: int) -> None:
+    loader = DataLoader(load_names, name=ACTS)
+    for key in range(count):
+        await loader.load(key)
+
+
+async def over_budget() -> None:
+    async with batch_budget(batches=1):
+        await in_a_loop(6)
+
+
+async def strictly() -> None:
+    with record(strict=True):
+        await in_a_loop(6)
+
+
+async def played(path: Path) -> None:
+    async with recorded(path):
+        await DataLoader(load_names, name=ACTS).load(1)
+    async with recorded(path):
+        await DataLoader(load_names, name=ACTS).load(2)
+
+
+@pytest.mark.parametrize("what", ["budget", "growth", "strict", "contract", "recorded"])
+def test_no_failure_of_a_test_acts_on_a_terminal(tmp_path, what):
+    """What loaders are called, and what their errors say, may come from anywhere."""
+    works = {
+        "budget": lambda: asyncio.run(over_budget()),
+        "growth": lambda: asyncio.run(assert_scales(in_a_loop)),
+        "strict": lambda: asyncio.run(strictly()),
+        "contract": lambda: check_batch_function(load_nothing, [1]),
+        "recorded": lambda: asyncio.run(played(tmp_path / "names.json")),
+    }
+    with pytest.raises(DloaderError) as caught:
+        works[what]()
+    said = str(caught.value)
+    assert "\\x1b]0;title" in said
+    assert said.replace("\n", "").isprintable()
+    assert not any(line.startswith("forged") for line in said.splitlines())
 
 
 @quick

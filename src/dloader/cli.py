@@ -7,8 +7,9 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module, metadata
 from pathlib import Path
-from typing import TypedDict
+from typing import NoReturn, TypedDict
 
+from ._printed import inert, wrapped
 from .errors import OptionError, PlanError
 
 __all__ = ("main",)
@@ -48,9 +49,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
+class Parser(argparse.ArgumentParser):
+    """Refuses a command line without letting it act on the terminal."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with it, and end."""
+        super().error(inert(message))
+
+
 def parser() -> argparse.ArgumentParser:
     """The grammar of the command line: one subparser per command."""
-    top = argparse.ArgumentParser(prog="dloader", description="Batch what asynchronous code loads.")
+    top = Parser(prog="dloader", description="Batch what asynchronous code loads.")
     top.add_argument("--version", action="version", version=f"dloader {version()}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
     add_demo(commands.add_parser("demo", help="load a tree of real data in three ways, and compare"))
@@ -106,6 +115,7 @@ def add_plan(command: argparse.ArgumentParser) -> None:
     )
     add = command.add_argument
     add("model", metavar="MODULE:MODEL", help="the class of the nodes, e.g. app.models:Feed")
+    add("--from", dest="start", metavar="CLASS", help="only what nodes of this class of the tree need")
     add("--max-rounds", type=int, metavar="N", help="end with 1 if one has to wait more often")
     add("--max-calls", type=int, metavar="N", help="end with 1 if there may be more calls")
     add("--trace", type=Path, metavar="FILE", help="put the numbers of a saved trace into it")
@@ -141,8 +151,7 @@ def demo(chosen: argparse.Namespace) -> int:
     try:
         from .demo import DemoError, Traced, run  # noqa: PLC0415 (it needs the extra `demo`)
     except ModuleNotFoundError as missing:
-        sys.stderr.write(f"dloader: {missing}\n")
-        return 2
+        return failed(missing, 2)
     try:
         run(
             continent=chosen.continent,
@@ -165,7 +174,7 @@ def trace(chosen: argparse.Namespace) -> int:
             raise OptionError("dloader trace takes one file, or two to be compared")
         traces = [Trace.load(file) for file in chosen.files]
         if chosen.output:
-            sys.stdout.write(f"Written: {traces[0].save(chosen.output)}\n")
+            written(traces[0].save(chosen.output))
         elif len(traces) == 2:
             sys.stdout.write(f"{traces[0].compare(traces[1])}\n")
         else:
@@ -180,9 +189,10 @@ def plan(chosen: argparse.Namespace) -> int:
     try:
         from .resolver import Resolver  # noqa: PLC0415 - it needs the extra `resolver`
 
-        found = Resolver.plan(model_named(chosen.model))
+        found = Resolver.plan(model_named(chosen.model), start=chosen.start)
     except PlanError as error:
-        sys.stderr.write("".join(f"dloader: {problem}\n" for problem in error.problems))
+        for problem in error.problems:
+            failed(problem)
         return 2
     except (ImportError, OptionError) as error:
         return failed(error, 2)
@@ -200,7 +210,7 @@ def plan(chosen: argparse.Namespace) -> int:
             if most is not None and number > most
         ]
         if chosen.output:
-            sys.stdout.write(f"Written: {found.save(chosen.output)}\n")
+            written(found.save(chosen.output))
         elif chosen.form:
             sys.stdout.write(found.written_as(chosen.form))
         elif not excess:
@@ -208,7 +218,8 @@ def plan(chosen: argparse.Namespace) -> int:
     except (OptionError, OSError) as error:
         return failed(error, 2)
     if excess:
-        sys.stderr.write(f"{found.head}. Wanted: {', '.join(excess)}.\n{found.chain}\n")
+        said = wrapped(f"{found.head}. Wanted: {', '.join(excess)}.", indent=2)
+        sys.stderr.write("\n".join([*said, found.chain, ""]))
     return 1 if excess else 0
 
 
@@ -235,9 +246,14 @@ def model_named(name: str) -> object:
     return found
 
 
-def failed(error: Exception, code: int = 1) -> int:
-    """Say what is wrong, without a traceback."""
-    sys.stderr.write(f"dloader: {error}\n")
+def written(path: Path) -> None:
+    """Say where something is now."""
+    sys.stdout.write(f"Written: {inert(str(path))}\n")
+
+
+def failed(error: Exception | str, code: int = 1) -> int:
+    """Say what is wrong, in one line and without a traceback."""
+    sys.stderr.write(f"dloader: {inert(str(error))}\n")
     return code
 
 

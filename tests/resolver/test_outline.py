@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from browsers import browser
-from pydantic import BaseModel
+from pydantic import BaseModel, create_model
 
 from dloader import DataLoader, OptionError, PlanError
 from dloader.cli import main
@@ -315,6 +315,59 @@ class TestPlans:
         plan = Resolver.plan(Node)
         assert plan.loaders == ("load_users", "Chosen")
         assert "Parameters to give: needed (Chosen)\n" in str(plan)
+
+    def test_from_a_class_further_down(self):
+        """As if its nodes were given, where they first stand: the depths are those of the whole tree."""
+        whole, part = (Resolver.plan(Company, start=start).as_json() for start in (None, "Project"))
+        assert (whole["rounds"], part["rounds"], part["roots"]) == (7, 3, ["Project"])
+        assert [call["depth"] for call in part["planned"]] == [3, 3, 3, 4, 4, 4, 5, 5]
+        assert Resolver.plan(list[Company], start=Project).as_json() == part
+        assert Resolver.plan(Company, start=f"{__name__}.Project").as_json() == part
+        assert Resolver.plan(Company, start="User").calls == 0
+        assert Resolver.plan(Company, start="Company").as_json() == whole
+
+    def test_from_no_class_or_from_several(self):
+        class Other(BaseModel):
+            user: User | None = None
+            named: "list[Named]" = []
+
+        class Named(BaseModel):
+            user: BaseModel | None = None
+
+        Named.__qualname__ = "User"
+        Other.model_rebuild(_types_namespace={"Named": Named})
+        with pytest.raises(OptionError, match="2 classes of this plan are named 'User': "):
+            Resolver.plan(Other, start="User")
+        with pytest.raises(OptionError, match=r"there is no class 'Usr' in this plan: did you mean 'User'\?"):
+            Resolver.plan(Other, start="Usr")
+        with pytest.raises(OptionError, match="there is no class 'Company' in this plan"):
+            Resolver.plan(Other, start=Company)
+
+    def test_it_fits_80_columns_whatever_the_names(self):
+        long = "Long" * 30
+        node = create_model(
+            f"{long}Node",
+            first_and_longest_of_all_keys=(int, 0),
+            second_and_a_little_shorter_key=(int, 0),
+            **{
+                f"{long.lower()}{n}": (
+                    Annotated[
+                        User | None,
+                        Load(
+                            type(f"{name}Loader", (Rows,), {"max_batch_size": 10**n}),
+                            by=("first_and_longest_of_all_keys", "second_and_a_little_shorter_key"),
+                        ),
+                    ],
+                    None,
+                )
+                for n, name in enumerate(["Short", "AboutAsLongAsItsColumn", long])
+            },
+        )
+        plan = Resolver.plan(node)
+        for text in (str(plan), plan.chain, plan.head):
+            assert max(map(len, text.splitlines())) <= 80
+            assert "…" not in plan.chain
+        assert "\n  AboutAsLongAsItsColumnLoader\n                           LongLong" in str(plan)
 
     def test_sizes_are_said(self):
         class Small(Rows):
@@ -644,8 +697,18 @@ class TestCommand:
         printed = capsys.readouterr()
         if code:
             assert printed.out == ""
-            assert wanted in printed.err
+            assert wanted in " ".join(printed.err.split())
             assert "The chain that makes 7: OfficesOfCompany → TeamsOfOffice → ProjectsOfTeam" in printed.err
+
+    def test_from_a_class(self, capsys):
+        assert self.plan("--from", "Project") == 0
+        assert capsys.readouterr().out.startswith("Plan of Project: 3 rounds, at most 8 calls, ")
+
+    def test_limits_are_said_in_80_columns(self, capsys):
+        assert self.plan("--max-rounds", "1") == 1
+        said = capsys.readouterr().err.splitlines()
+        assert said[0] == "Plan of Company: 7 rounds, at most 14 calls. Wanted: at most 1 round."
+        assert max(map(len, said)) <= 80
 
     def test_a_run_in_it(self, capsys, run, tmp_path):
         async def law():
@@ -663,6 +726,7 @@ class TestCommand:
             (["company_models:"], "write package.module:Model"),
             (["no_such_module:Company"], "No module named 'no_such_module'"),
             (["company_models:Nothing"], "company_models has no Nothing"),
+            (["company_models:Company", "--from", "Nothing"], "there is no class 'Nothing' in this plan"),
             (["company_models:TEXT"], "is only a name"),
             (["company_models:TestCommand.NAME"], "only a name"),
             (["company_models:Company", "-o", "x.png"], "a plan is saved as"),

@@ -172,6 +172,7 @@ class Typed(DataLoader[Any, Any]):
         True,
         1.5,
         "ä\n",
+        "\ud800",
         [1, ["x"]],
         {"a": {"b": [None]}},
         (1, (2, [3])),
@@ -182,7 +183,7 @@ class Typed(DataLoader[Any, Any]):
         uuid.UUID(int=7),
         b"\x00\xff",
     ],
-    ids=repr,
+    ids=ascii,
 )
 def test_plain_values_and_their_like_need_no_type(path, value):
     async def load(keys):

@@ -31,7 +31,7 @@ class Likes(DataLoader[str, int]):
 
 class Failing(DataLoader[str, int]):
     async def batch_load_fn(self, keys):
-        raise ValueError(f"secret {keys}")
+        raise ValueError(f"secret {keys} \ud800")
 
 
 async def in_a_loop(count):

@@ -1,6 +1,7 @@
 """How a trace looks in a terminal, and what is said of its batches."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from loops import Recorder, turns
@@ -47,6 +48,17 @@ class TestTerminal:
                 assert max(map(len, trace.text(width=width).splitlines())) <= max(width, 70)
 
         run(law)
+
+    def test_so_do_large_numbers_and_long_names(self):
+        most = 2.0**53 - 1
+        long = "LikesOfPostThatSomebody" * 20
+        batches = [batch("A", keys=10**n, opened=n * most / 17, ended=(n + 1) * most / 17) for n in range(16)]
+        one = trace_of([*batches, batch(long, keys=2**53 - 1)], duration=most, findings=[([0],)])
+        one.data.findings[0] = replace(one.findings[0], message=f"{long}: ask for all", severity=long)
+        one.data.title = long
+        for text in (one.text(), one.compare(trace_of([])), trace_of([]).compare(one)):
+            assert max(map(len, text.splitlines())) <= 80
+        assert any("1000000000000000 " in line for line in one.text().splitlines())
 
     def test_colors_are_an_addition(self, run):
         async def law():

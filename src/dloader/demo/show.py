@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from dloader._printed import inert
 from dloader.trace import Trace
 
 from .comparison import RUNS, Run
@@ -35,7 +36,7 @@ def trace(recorded: Trace, file: str, display: Mapping[str, Any]) -> None:
     """Print what was loaded and when, and write it to a file if there is to be one."""
     sys.stdout.write(recorded.text(**display))
     if file:
-        sys.stdout.write(f"Written: {recorded.save(file)}\n")
+        sys.stdout.write(f"Written: {inert(str(recorded.save(file)))}\n")
 
 
 def comparison(naive: Run, eager: Run, batched: Run) -> None:

@@ -289,18 +289,20 @@ class Resolver:
         return tree if partial is None else partial.answer(tree)
 
     @classmethod
-    def plan(cls, model: Any) -> ResolvePlan:
+    def plan(cls, model: Any, *, start: type | str | None = None) -> ResolvePlan:
         """Return what a resolve of a model will do, without loading anything and without an event loop.
 
         Args:
             model: The class of the nodes, or the type of the tree: ``Feed``, ``list[Cat | Dog]``.
+            start: A class of the tree, or its name: the plan is of what its nodes need, from where they first stand in
+                the tree. Default: all of the tree.
 
         Returns:
             Rounds, calls, loaders; print it, or save it as a picture. See `ResolvePlan`.
 
         Raises:
             PlanError: There are mistakes in the models.
-            OptionError: It names no model.
+            OptionError: It names no model, or `start` no class of the tree, or several.
         """
         from dloader.resolver._outline._plan_view import ResolvePlan  # noqa: PLC0415
         from dloader.resolver._outline._planned_calls import read_outline  # noqa: PLC0415 - who resolves draws nothing
@@ -310,7 +312,7 @@ class Resolver:
         if problems:
             cls._graph.forget_with_problems()
             raise PlanError(list(dict.fromkeys(problems)))
-        return ResolvePlan(read_outline(cls._graph, classes))
+        return ResolvePlan(read_outline(cls._graph, classes, start))
 
     def _accept(self, *classes: type, are_rows: bool, turned_up: bool = False) -> list[Subtree]:
         """The subtrees of root classes, or of a class that turned up below these, checked together."""

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from dloader import DloaderError, OptionError
+from dloader._printed import inert
 from dloader._sources import StandIn
 from dloader.testing._report import cures, table
 from dloader.trace import Trace, record
@@ -97,7 +98,7 @@ class BatchBudget:
         if problems:
             rows, advice = list(table(trace)), list(cures(trace))
             lines = ["; ".join(problems), *([""] if rows else []), *rows, *([""] if advice else []), *advice]
-            raise BatchBudgetExceeded("\n".join(lines), trace)
+            raise BatchBudgetExceeded("\n".join(map(inert, lines)), trace)
 
     def _problems(self, trace: Trace) -> Iterable[str]:
         counts = {

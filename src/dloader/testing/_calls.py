@@ -10,6 +10,7 @@ from types import CodeType, CoroutineType
 from typing import Any, cast, final
 
 from dloader import BatchResultError, DataLoader, DloaderError, MissingKeyError
+from dloader._printed import inert
 from dloader._text import shorten
 from dloader.lowlevel import call_batch_function
 from dloader.trace._sites import shown_file
@@ -138,7 +139,7 @@ def described(error: BaseException) -> str:
     """A class's name, and what was said."""
     if isinstance(error, MissingKeyError):
         return "no value"
-    said = str(error).partition("\n")[0]
+    said = inert(str(error).partition("\n")[0])
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 

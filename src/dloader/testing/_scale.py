@@ -10,6 +10,7 @@ from math import ceil
 from typing import Any, cast
 
 from dloader import DloaderError, OptionError
+from dloader._printed import inert
 from dloader.testing._report import cures, place_of, sizes
 from dloader.trace import Trace, record
 
@@ -94,7 +95,7 @@ async def assert_scales(work: Callable[[int], Awaitable[object]], sizes: Sequenc
         advice = list(cures(many)) or [
             "what it is asked for is known only one batch after the other: ask for all with load_many, or gather"
         ]
-        raise CallsGrowError("\n".join([*lines, "", *advice]), many)
+        raise CallsGrowError("\n".join(map(inert, [*lines, "", *advice])), many)
 
 
 def _checked(sizes: object) -> list[int]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast, final
 
 from dloader import DloaderError, OptionError
+from dloader._printed import inert
 
 __all__ = ("NotRecordedError", "Tape")
 
@@ -58,7 +59,7 @@ class Tape:
     def _lacks(self, what: str, name: str, known: list[str]) -> str:
         near = get_close_matches(name, known, n=3, cutoff=0.0)
         nearest = f"; the nearest there are {', '.join(near)}" if near else "; there is none"
-        return f"{self._path} has no {what}{nearest}. To record anew: DLOADER_RECORD=all"
+        return inert(f"{self._path} has no {what}{nearest}. To record anew: DLOADER_RECORD=all")
 
     def save(self) -> None:
         """Write the file, all of it or nothing."""
@@ -69,7 +70,7 @@ class Tape:
         text = json.dumps({"format": FORMAT, "loaders": loaders}, indent=1, ensure_ascii=False)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = self._path.with_name(f"{self._path.name}.{os.getpid()}")
-        unfinished.write_text(f"{text}\n", encoding="utf-8")
+        unfinished.write_text(f"{text}\n", encoding="utf-8", errors="backslashreplace")
         unfinished.replace(self._path)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from dloader._printed import WIDTH, cut, wrapped
 from dloader.trace._reading import TraceReading
 from dloader.trace._words import duration
 
@@ -35,15 +36,18 @@ def compare(before: TraceReading, after: TraceReading) -> str:
     rows.append(("time", duration(before.duration), duration(after.duration), ""))
     lines = list(_aligned(rows))
     new, gone = _missing(after, before), _missing(before, after)
-    return "\n".join([*lines, *(f"new:  {line}" for line in new), *(f"gone: {line}" for line in gone)])
+    findings = [*(f"new:  {line}" for line in new), *(f"gone: {line}" for line in gone)]
+    return "\n".join([*lines, *(line for finding in findings for line in wrapped(finding, indent=6))])
 
 
 def _aligned(rows: list[tuple[str, str, str, str]]) -> Iterable[str]:
-    first = max(len(row[0]) for row in rows)
-    widths = [max(NUMBER, *(len(row[column]) for row in rows)) for column in (1, 2)]
-    for index, (name, one, two, unit) in enumerate(rows):
+    one_wide, two_wide = (max(NUMBER, *(len(row[column]) for row in rows)) for column in (1, 2))
+    room = WIDTH - one_wide - two_wide - len("    ->    batches")
+    names = [cut(row[0], room) for row in rows]
+    first = max(map(len, names))
+    for index, (name, (_, one, two, unit)) in enumerate(zip(names, rows, strict=True)):
         arrow = "->" if index else "  "
-        yield f"{name:<{first}}  {one:>{widths[0]}}  {arrow}  {two:>{widths[1]}}  {unit}".rstrip()
+        yield f"{name:<{first}}  {one:>{one_wide}}  {arrow}  {two:>{two_wide}}  {unit}".rstrip()
 
 
 def _missing(trace: TraceReading, other: TraceReading) -> list[str]:

@@ -130,7 +130,7 @@ class TraceMiddleware:
             status, body = 404, "That request is not kept any more."
         else:
             status, body = 200, page(found)
-        data = body.encode()
+        data = body.encode(errors="backslashreplace")
         headers = [*HEADERS, (b"content-length", str(len(data)).encode())]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else data})

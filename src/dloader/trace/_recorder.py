@@ -10,6 +10,7 @@ from time import perf_counter_ns
 from typing import Any, cast, final
 
 from dloader import Instrument
+from dloader._printed import inert
 from dloader.errors import RepeatedLoadError
 from dloader.instruments import (
     BatchRecord,
@@ -143,7 +144,7 @@ class Recorder(Instrument):
         if problem is not None:
             what, cure = problem
             where = f", at {place_of(*entry.sites[0])}" if entry.sites else ""
-            raise RepeatedLoadError(f"{what}{where}: {cure}")
+            raise RepeatedLoadError(inert(f"{what}{where}: {cure}"))
 
     def batch_ended(self, record: BatchRecord, /) -> None:
         """See `Instrument.batch_ended`."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Sequence
 from typing import final
 
+from dloader._printed import cut, wrapped
 from dloader.trace._data import TracedBatch
 from dloader.trace._reading import TraceReading
 from dloader.trace._words import N_PLUS_1, Words, asked_by, duration, ended_how, is_bad, plural, rows_of
@@ -45,7 +45,7 @@ class _Terminal:
     def lines(self, verbose: bool) -> Iterable[str]:
         """All of it."""
         for line in self._head():
-            yield from textwrap.wrap(line, self._width) or [""]
+            yield from wrapped(line, self._width)
         rows = rows_of(self._trace.data)
         if len(rows) > MOST_ROWS and not verbose:
             rows = self._by_loader()
@@ -102,10 +102,10 @@ class _Terminal:
         failed = any(is_bad(batch) for batch in row)
         cells = self._bar(row)
         bar = "".join(cells).rstrip()
-        return (
-            f"{self._cut(name, NAME - 1):<{NAME}}{self._cut(by, ASKED - 1):<{ASKED}}{keys:>{KEYS}}{spent:>{RAN}} "
-            f"{self._colored('failed', bar) if failed else bar}"
-        ).rstrip()
+        numbers = f"{keys:>{KEYS}} {spent:>{RAN - 1}}"
+        room = NAME + ASKED + KEYS + RAN - len(numbers)  # large numbers take of what stands before them
+        named = f"{cut(name, NAME - 1, self._ellipsis):<{NAME}}{cut(by, room - NAME - 1, self._ellipsis)}"
+        return f"{named[:room]:<{room}}{numbers} {self._colored('failed', bar) if failed else bar}".rstrip()
 
     def _bar(self, row: Sequence[TracedBatch]) -> list[str]:
         cells = [" "] * self._cells
@@ -169,18 +169,8 @@ class _Terminal:
             yield "No loader was asked in a loop."
 
     def _wrapped(self, kind: str, mark: str, message: str) -> Iterable[str]:
-        first = f"{mark:<5}" if len(mark) < 5 else f"{mark} "
-        lines = textwrap.wrap(
-            message,
-            max(40, self._width),
-            initial_indent=first,
-            subsequent_indent=" " * 5,
-            break_long_words=False,
-        )
+        lines = wrapped(f"{mark:<4} {message}", max(40, self._width), indent=5)
         yield from (self._colored(kind, line) for line in lines)
-
-    def _cut(self, text: str, width: int) -> str:
-        return text if len(text) <= width else f"{text[: width - 1]}{self._ellipsis}"
 
     def _colored(self, kind: str, text: str) -> str:
         code = COLORS.get(kind)

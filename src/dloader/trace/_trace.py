@@ -83,7 +83,7 @@ class Trace(TraceReading):
             OptionError: The name ends in something else.
         """
         target = Path(path)
-        target.write_text(self._written_as(target.name), encoding="utf-8")
+        target.write_text(self._written_as(target.name), encoding="utf-8", errors="backslashreplace")
         return target
 
     def _written_as(self, name: str) -> str:

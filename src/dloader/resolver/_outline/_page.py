@@ -22,7 +22,8 @@ lines, <kbd>↑</kbd> <kbd>↓</kbd> within a round, <kbd>Esc</kbd>: all.</span>
 
 MOST_DRAWN = 300
 TOO_MANY = (
-    "Too many calls for a picture: the table has all of them. A plan of a class further down shows its part."
+    "Too many calls for a picture: the table has all of them. A plan from a class further down shows its part: "
+    "dloader plan --from, or Resolver.plan(start=)."
 )
 NO_PICTURE = 'applyTheme();\ndocument.documentElement.dataset.ready = "true";\n'
 

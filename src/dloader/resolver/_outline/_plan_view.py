@@ -76,7 +76,7 @@ class ResolvePlan:
 
     @property
     def head(self) -> str:
-        """The first line of the text: ``Plan of Feed: 4 rounds, at most 6 calls, ...``."""
+        """What it costs, in a line: ``Plan of Feed: 4 rounds, at most 6 calls``."""
         return head(self._outline)
 
     @property
@@ -120,7 +120,8 @@ class ResolvePlan:
             OptionError: The name ends in something else, or Mermaid would not draw it.
         """
         target = Path(path)
-        target.write_text(self.written_as(target.suffix, target.name), encoding="utf-8")
+        text = self.written_as(target.suffix, target.name)
+        target.write_text(text, encoding="utf-8", errors="backslashreplace")
         return target
 
     def written_as(self, suffix: str, name: str = "") -> str:

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, final
 
+from dloader import OptionError
 from dloader._params import label_of
+from dloader._text import did_you_mean
 from dloader.lowlevel import parameters_of
 from dloader.resolver._plan._model_graph import ModelGraph
 from dloader.resolver._plan._plan import Phase, Plan, Step
@@ -94,7 +96,7 @@ class PlannedCall:
         for row in self.rows:
             if row.owner == owner and row.field == name:
                 return row
-        targets = tuple(target.__qualname__.rpartition(".")[2] for target in step.field.classes)
+        targets = tuple(map(_short_name, step.field.classes))
         row = Row(self, owner, name, targets, _how(step))
         self.rows.append(row)
         return row
@@ -114,17 +116,59 @@ class Outline:
     """Fields whose types do not tell what they hold."""
 
 
-def read_outline(graph: ModelGraph, roots: Sequence[type]) -> Outline:
-    """Read off what a resolve of nodes of these classes does."""
+def read_outline(graph: ModelGraph, roots: Sequence[type], start: type | str | None = None) -> Outline:
+    """Read off what a resolve of nodes of these classes does.
+
+    Args:
+        graph: The plans of the classes.
+        roots: The classes of what is resolved.
+        start: A class of the tree, or its name: only what its nodes need, from where they first stand.
+
+    Raises:
+        OptionError: There is no such class in the tree, or several have the name.
+    """
     reader = _Reader(graph)
     for cls in roots:
         reader.visit(cls, 0, {}, ())
+    if start is not None:
+        roots = (_found(start, reader.classes),)
+        depth = reader.classes[roots[0]]
+        reader = _Reader(graph)
+        reader.visit(roots[0], depth, {}, ())
     calls = list(reader.calls.values())
     for call in calls:
         _set_round(call)
     calls.sort(key=lambda call: call.round)
-    names = tuple(cls.__qualname__.rpartition(".")[2] for cls in roots)
-    return Outline(names, calls, len(reader.classes), _parameters(reader.sources), list(reader.unknown))
+    return Outline(
+        tuple(map(_short_name, roots)),
+        calls,
+        len(reader.classes),
+        _parameters(reader.sources),
+        list(reader.unknown),
+    )
+
+
+def _found(start: type | str, classes: Iterable[type]) -> type:
+    """A class of the tree, by itself or by its name, short or with its module."""
+    by_name: dict[str, list[type]] = {}
+    for cls in classes:
+        for name in {_short_name(cls), cls.__qualname__, f"{cls.__module__}.{cls.__qualname__}"}:
+            by_name.setdefault(name, []).append(cls)
+    wanted = start if isinstance(start, str) else f"{start.__module__}.{start.__qualname__}"
+    found = [cls for cls in by_name.get(wanted, ()) if isinstance(start, str) or cls is start]
+    if not found:
+        shown = wanted if isinstance(start, str) else _short_name(start)
+        raise OptionError(
+            f"there is no class {shown!r} in this plan: {did_you_mean(shown, map(_short_name, classes))}"
+        )
+    if len(found) > 1:
+        names = ", ".join(f"{cls.__module__}.{cls.__qualname__}" for cls in found)
+        raise OptionError(f"{len(found)} classes of this plan are named {wanted!r}: {names}")
+    return found[0]
+
+
+def _short_name(cls: type) -> str:
+    return cls.__qualname__.rpartition(".")[2]
 
 
 def _set_round(call: PlannedCall) -> int:
@@ -141,7 +185,8 @@ class _Reader:
     def __init__(self, graph: ModelGraph) -> None:
         self._graph = graph
         self.calls: dict[CallKey, PlannedCall] = {}
-        self.classes: dict[type, None] = {}
+        self.classes: dict[type, int] = {}
+        """How deep each stands at least."""
         self.sources: dict[object, None] = {}
         self.unknown: dict[str, None] = {}
         self._seen: dict[tuple[type, int, frozenset[Row]], dict[Row, None]] = {}
@@ -154,7 +199,7 @@ class _Reader:
         if known in self._seen:
             return self._seen[known]
         self._seen[known] = below = dict[Row, None]()
-        self.classes[cls] = None
+        self._note(cls, depth)
         plan = self._graph.plan(cls)
         filled: dict[str, Mapping[Row, None]] = {}
         for step, order in _in_order(plan):
@@ -193,7 +238,10 @@ class _Reader:
             elif not self._graph.subtree(target).is_idle:
                 below.update(self.visit(target, depth + 1, bringers, (*path, cls)))
             else:
-                self.classes[target] = None
+                self._note(target, depth + 1)
+
+    def _note(self, cls: type, depth: int) -> None:
+        self.classes[cls] = min(depth, self.classes.get(cls, depth))
 
     def _rows(
         self, cls: type, step: Step, depth: int, order: int, waits: Mapping[Row, None]
@@ -206,7 +254,7 @@ class _Reader:
             if call is None:
                 phase = "post" if step.is_post else "resolve"
                 self.calls[key] = call = PlannedCall(label_of(source), phase, depth, _size(source))
-            row = call.row(cls.__qualname__.rpartition(".")[2], step)
+            row = call.row(_short_name(cls), step)
             row.add_sources(waits)
             rows[row] = None
         return rows

@@ -1,25 +1,25 @@
-"""A plan in a terminal, 80 bands wide."""
+"""A plan in a terminal, 80 columns wide."""
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 
+from dloader._printed import WIDTH, cut, inert, wrapped
 from dloader.resolver._outline._planned_calls import Outline, PlannedCall, Row
 from dloader.resolver._outline._runs import CallRun
 
 __all__ = ("chain_words", "facts", "head", "remarks", "show")
 
-NAME = 25
-WIDTH = 80
+FIELDS = 27
+"""The column where the fields of a call begin, after its name."""
 
 
 def show(outline: Outline, runs: Mapping[PlannedCall, CallRun] | None, run_title: str) -> str:
     """All of it."""
-    lines = [head(outline)]
+    lines = [*wrapped(f"{head(outline)}, {', '.join(facts(outline)[2:])}", indent=2)]
     if runs is not None:
         made = sum(run.calls for run in runs.values())
-        lines += textwrap.wrap(f"In the run {run_title!r}: {_count(made, 'call')}", WIDTH)
+        lines += wrapped(f"In the run {run_title!r}: {_count(made, 'call')}", indent=2)
     lines.append("")
     for number in sorted({call.round for call in outline.calls}):
         lines.append(f"Round {number}")
@@ -29,13 +29,13 @@ def show(outline: Outline, runs: Mapping[PlannedCall, CallRun] | None, run_title
     notes = list(remarks(outline))
     if notes:
         lines.append("")
-        lines += [line for note in notes for line in textwrap.wrap(note, WIDTH)]
-    return "\n".join(line.rstrip() for line in lines) + "\n"
+        lines += [line for note in notes for line in wrapped(note)]
+    return "\n".join(lines) + "\n"
 
 
 def head(outline: Outline) -> str:
-    """The first line: ``Plan of Feed: 4 rounds, at most 6 calls, 5 loaders, 6 classes``."""
-    return f"Plan of {' | '.join(outline.roots)}: {', '.join(facts(outline))}"
+    """What it costs: ``Plan of Feed: 4 rounds, at most 6 calls``."""
+    return f"Plan of {' | '.join(outline.roots)}: {', '.join(facts(outline)[:2])}"
 
 
 def facts(outline: Outline) -> Sequence[str]:
@@ -51,14 +51,21 @@ def facts(outline: Outline) -> Sequence[str]:
 
 
 def _call(call: PlannedCall, run: CallRun | None) -> Iterable[str]:
-    name = call.name + (" ↻" if call.repeats else "")
-    for row in call.rows:
-        arrow = f" → {' | '.join(row.targets)}" if row.targets else ""
-        post = "  after all below" if call.phase == "post" else ""
-        yield f"  {name:<{NAME - 1}} {row.label}{arrow}  {row.how}{post}"
+    name = inert(call.name) + (" ↻" if call.repeats else "")
+    said = [_field(row) for row in call.rows] + ([] if run is None else [str(run)])
+    lines = [line for words in said for line in wrapped(words, WIDTH - FIELDS, indent=2)]
+    if len(name) > FIELDS - 3:
+        yield f"  {cut(name, WIDTH - 2)}"
         name = ""
-    if run is not None:
-        yield f"  {'':<{NAME - 1}} {run}"
+    for line in lines:
+        yield f"  {name:<{FIELDS - 2}}{line}"
+        name = ""
+
+
+def _field(row: Row) -> str:
+    arrow = f" → {' | '.join(row.targets)}" if row.targets else ""
+    post = "  after all below" if row.call.phase == "post" else ""
+    return f"{row.label}{arrow}  {row.how}{post}"
 
 
 def remarks(outline: Outline) -> Iterable[str]:
@@ -98,7 +105,9 @@ def _loaders(outline: Outline, names: Sequence[str]) -> str:
 def chain_words(chain: Sequence[Row]) -> str:
     """The chain that makes the rounds: loaders, and the fields they fill."""
     loaders = " → ".join(row.call.name for row in chain)
-    return f"The chain that makes {len(chain)}: {loaders}\n  ({', '.join(row.label for row in chain)})"
+    fields = f"({', '.join(row.label for row in chain)})"
+    lines = [*wrapped(f"The chain that makes {len(chain)}: {loaders}", indent=2)]
+    return "\n".join([*lines, *(f"  {line}" for line in wrapped(fields, WIDTH - 2))])
 
 
 def _count(number: int, word: str, many: str | None = None) -> str:
