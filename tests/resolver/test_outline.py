@@ -364,7 +364,7 @@ class TestPlans:
             },
         )
         plan = Resolver.plan(node)
-        for text in (str(plan), plan.chain, plan.head):
+        for text in (str(plan), plan.chain):
             assert max(map(len, text.splitlines())) <= 80
             assert "…" not in plan.chain
         assert "\n  AboutAsLongAsItsColumnLoader\n                           LongLong" in str(plan)

@@ -139,13 +139,8 @@ def read_outline(graph: ModelGraph, roots: Sequence[type], start: type | str | N
     for call in calls:
         _set_round(call)
     calls.sort(key=lambda call: call.round)
-    return Outline(
-        tuple(map(_short_name, roots)),
-        calls,
-        len(reader.classes),
-        _parameters(reader.sources),
-        list(reader.unknown),
-    )
+    names = tuple(map(_short_name, roots))
+    return Outline(names, calls, len(reader.classes), _parameters(reader.sources), list(reader.unknown))
 
 
 def _found(start: type | str, classes: Iterable[type]) -> type:
