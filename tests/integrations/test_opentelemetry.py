@@ -6,31 +6,40 @@ import asyncio
 import gc
 import subprocess
 import sys
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
 pytest.importorskip("opentelemetry.instrumentation.fastapi", reason="install the extra test again")
+pytest.importorskip("opentelemetry.instrumentation.redis", reason="install the extra test again")
 pytest.importorskip("opentelemetry.instrumentation.sqlalchemy", reason="install the extra test again")
 
 import httpx
+import redis.asyncio
+import redis_servers
 from fastapi import Depends, FastAPI
 from loops import turns
 from opentelemetry import trace
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+from opentelemetry.instrumentation.redis import RedisInstrumentor
 from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from dloader import DataLoader, LoaderRegistry
 from dloader.fastapi import loaders
 from dloader.instruments import everywhere
 from dloader.opentelemetry import DloaderInstrumentor
+from dloader.redis import RedisStore
 
 
 class Traced:
@@ -231,43 +240,130 @@ def test_metrics_say_where_keys_came_from(run, traced):
     run(law)
 
 
-def test_the_tree_of_one_request(traced, tmp_path):
+@pytest.fixture
+def server():
+    yield from redis_servers.serving()
+
+
+@asynccontextmanager
+async def instrumented(traced, server, database):
+    """An application of two loaders behind one store, with all that it runs on traced; and a client for it."""
+
     class Names(DataLoader[int, str]):
-        engine: Any
+        engine: AsyncEngine
+        store_ttl = 30.0
+        statement = "SELECT 1"
 
         async def batch_load_fn(self, keys):
             async with self.engine.connect() as connection:
-                rows = await connection.execute(text("SELECT 1"))
+                rows = await connection.execute(text(self.statement))
                 return [f"{key} {rows.rowcount}" for key in keys]
 
-    async def law():
-        traced.instrument()
-        engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path}/names.db")
-        SQLAlchemyInstrumentor().instrument(
-            engine=engine.sync_engine, tracer_provider=traced.provider, skip_dep_check=True
-        )
-        app = FastAPI()
+    class Broken(Names):
+        statement = "SELECT nothing"
 
-        given = Depends(loaders(engine=lambda: engine))
+    client = redis.asyncio.from_url(server.url, retry=Retry(NoBackoff(), 0))
+    engine = create_async_engine(f"sqlite+aiosqlite:///{database}")
+    app = FastAPI()
+    given = Depends(loaders(engine=lambda: engine, store=RedisStore(client, deadline=30.0)))
 
-        @app.get("/names")
-        async def names(registry: LoaderRegistry = given) -> list[str]:
-            return await asyncio.gather(*map(registry.get(Names).load, range(5)))
+    @app.get("/names")
+    async def names(ids: str, registry: LoaderRegistry = given) -> list[str]:
+        async def field(id):
+            with traced.tracer.start_as_current_span(f"name {id}"):
+                return await registry.get(Names).load(id)
 
-        FastAPIInstrumentor.instrument_app(
-            app, tracer_provider=traced.provider, exclude_spans=["receive", "send"]
-        )
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
-            assert len((await client.get("/names")).json()) == 5
-        await engine.dispose()
+        return await asyncio.gather(*map(field, map(int, ids.split(","))))
+
+    @app.delete("/names")
+    async def forget(ids: str, registry: LoaderRegistry = given) -> None:
+        registry.get(Names).clear_many(map(int, ids.split(",")))
+
+    @app.get("/broken")
+    async def broken(registry: LoaderRegistry = given) -> list[str]:
+        try:
+            return [await registry.get(Broken).load(1)]
+        except OperationalError:
+            return []
+
+    RedisInstrumentor().instrument(tracer_provider=traced.provider, skip_dep_check=True)
+    SQLAlchemyInstrumentor().instrument(
+        engine=engine.sync_engine, tracer_provider=traced.provider, skip_dep_check=True
+    )
+    FastAPIInstrumentor.instrument_app(
+        app, tracer_provider=traced.provider, exclude_spans=["receive", "send"]
+    )
+    traced.instrument()
+    try:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as asking:
+            yield asking
+    finally:
         FastAPIInstrumentor.uninstrument_app(app)
         SQLAlchemyInstrumentor().uninstrument()
+        RedisInstrumentor().uninstrument()
+        await engine.dispose()
+        await client.aclose()
+
+
+LOOK, WRITE, DELETE = "EVALSHA", "EVALSHA", "EVALSHA"
+"""Scripts of the store."""
+
+
+def test_the_tree_of_one_request(traced, server, tmp_path):
+    """FastAPI, the store in Redis, SQLAlchemy: each stands where one looks for it, and loads are links."""
+    database = tmp_path / "names.db"
+    statement = f"      SELECT {database}"
+
+    async def law():
+        async with instrumented(traced, server, database) as client:
+
+            async def tree(method, url):
+                traced.exporter.clear()
+                (await client.request(method, url)).raise_for_status()
+                return traced.tree()
+
+            def linked():
+                [batch] = traced.batches()
+                names = {span.context.span_id: span.name for span in traced.spans}
+                return sorted(names[link.context.span_id] for link in batch.links)
+
+            await tree("GET", "/names?ids=0")  # the server learns the scripts
+            await tree("DELETE", "/names?ids=0")
+            missed = [f"      {LOOK}", "      connect", statement, f"      {WRITE}"]
+            assert await tree("GET", "/names?ids=1,2,3") == [
+                "GET /names", "  name 1", "    DataLoader Batch Names", *missed, "  name 2", "  name 3",
+            ]  # fmt: skip
+            assert linked() == ["name 1", "name 2", "name 3"]
+            assert await tree("GET", "/names?ids=3,1") == [
+                "GET /names", "  name 3", "    DataLoader Batch Names", f"      {LOOK}", "  name 1",
+            ]  # fmt: skip
+            assert linked() == ["name 1", "name 3"]
+            assert await tree("GET", "/names?ids=1,4") == [
+                "GET /names", "  name 1", "    DataLoader Batch Names", *missed, "  name 4",
+            ]  # fmt: skip
+            assert linked() == ["name 1", "name 4"]
+            assert await tree("DELETE", "/names?ids=1,4") == ["DELETE /names", f"  {DELETE}"]
+            assert await tree("GET", "/broken") == [
+                "GET /broken", "  DataLoader Batch Broken", *(line[2:] for line in missed),
+            ]  # fmt: skip
+            failed = {span.name for span in traced.spans if span.status.status_code is trace.StatusCode.ERROR}
+            assert failed == {"DataLoader Batch Broken", statement.strip()}
 
     asyncio.run(law())
-    tree = [line for line in traced.tree() if line.strip() != "connect"]
-    assert tree[:2] == ["GET /names", "  DataLoader Batch Names"]
-    assert tree[2].startswith("    SELECT")
-    assert len(tree) == 3
+
+
+def test_a_store_that_is_away_is_seen_in_the_tree_and_the_request_is_served(traced, server, tmp_path):
+    async def law():
+        async with instrumented(traced, server, tmp_path / "names.db") as client:
+            server.kill()
+            assert (await client.get("/names?ids=1,2")).json() == ["1 -1", "2 -1"]
+            assert [line.split()[0] for line in traced.tree()] == [
+                "GET", "name", "DataLoader", LOOK, "connect", "SELECT", "name",
+            ]  # fmt: skip
+            failed = [span.name for span in traced.spans if span.status.status_code is trace.StatusCode.ERROR]
+            assert failed == [LOOK]
+
+    asyncio.run(law())
 
 
 def test_opentelemetry_instrument_finds_it():
