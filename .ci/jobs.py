@@ -167,7 +167,7 @@ def release(place: Place) -> None:
 
 
 def recipes(place: Place) -> None:
-    """The recipes for other back ends: Django's ORM, Tortoise, HTTP, gRPC."""
+    """The recipes: Django's ORM, Tortoise, HTTP, gRPC, Logfire."""
     place.install_wheel(place.newest, "--group", "recipes")
     place.run("python", *PYTEST, "tests/test_recipes.py", DLOADER_TEST_RECIPES="needed")
 

@@ -1,4 +1,4 @@
-"""The recipes for other back ends, each run as a program: what it answers, and how often it asked."""
+"""The recipes, each run as a program: what it answers, and how often it asked."""
 
 from __future__ import annotations
 
@@ -12,12 +12,19 @@ from pathlib import Path
 import pytest
 
 RECIPES = Path(__file__).parents[1] / "examples/recipes"
-NEEDS = {"django_orm": "django", "tortoise_orm": "tortoise", "http_backend": "httpx", "grpc_backend": "grpc"}
+NEEDS = {
+    "django_orm": "django",
+    "tortoise_orm": "tortoise",
+    "http_backend": "httpx",
+    "grpc_backend": "grpc",
+    "logfire_console": "logfire",
+}
 COUNTS = {
     "django_orm": "10 artists in 3 statements",
     "tortoise_orm": "10 artists in 3 statements",
     "http_backend": "500 comments in 3 requests of 100, 100, 50 users",
     "grpc_backend": "500 comments in 1 call of 250 users",
+    "logfire_console": "500 comments in 1 batch of 250 users",
 }
 
 
@@ -39,6 +46,12 @@ def test_a_recipe_asks_as_often_as_it_says(name):
             word
             for album in (0, 10, 20)
             for word in (f"Album {album}", *(f"Track {album + n}" for n in (0, 30, 60, 90)))
+        ]
+    elif name.startswith("logfire"):
+        assert output.stdout.splitlines()[:-1] == [
+            "one request",
+            "  DataLoader Batch UserById",
+            "    asking for 250 users",
         ]
     else:
         assert "text='Comment 0' author=None\ntext='Comment 1' author=UserOut(name='User 1')" in output.stdout

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
+import os
+import re
+import signal
 import subprocess
 import sys
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,6 +45,8 @@ from dloader.fastapi import loaders
 from dloader.instruments import everywhere
 from dloader.opentelemetry import DloaderInstrumentor
 from dloader.redis import RedisStore
+
+ROOT = Path(__file__).parents[2]
 
 
 class Traced:
@@ -376,8 +383,56 @@ def test_opentelemetry_instrument_finds_it():
     assert DloaderInstrumentor().instrumentation_dependencies() == ()
 
 
+def printed_by(command: list[str], answers: list[str]) -> str:
+    """What the command of a service prints: it is asked once, and then interrupted, as by Ctrl-C."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    program = Path(sys.executable).with_name(command[0])
+    service = subprocess.Popen(
+        [program, *command[1:], "--port", "0"],
+        cwd=ROOT, env={**os.environ, "PATH": path}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with service:
+        try:
+            said = ""
+            for line in service.stderr:
+                said += line
+                if running := re.search(r"running on (http://\S+)", line):
+                    answers.append(httpx.get(f"{running[1]}/squares?of=2&of=3", trust_env=False).text)
+                    service.send_signal(signal.SIGINT)
+                    break
+            printed, rest = service.communicate()
+        finally:
+            service.kill()
+    assert service.returncode == 0, said + rest
+    return printed
+
+
+def test_the_command_of_the_page_has_a_service_traced_that_does_not_know_of_it():
+    pytest.importorskip("opentelemetry.distro", reason="install the extra test again")
+    page = (ROOT / "docs/opentelemetry.md").read_text(encoding="utf-8").replace("\\\n", "")
+    [command] = [line for line in page.splitlines() if line.startswith("opentelemetry-instrument ")]
+    answers: list[str] = []
+    printed = printed_by(command.split(), answers)
+    assert answers == ["[4,9]"]
+    objects = [json.loads(each) for each in re.findall(r"^\{$.*?^\}$", printed, re.MULTILINE | re.DOTALL)]
+    spans = {each["name"]: each for each in objects if "span_id" in each.get("context", {})}
+    batch = spans["DataLoader Batch Squares"]
+    assert batch["attributes"]["graphql.dataloader.batch.size"] == 2
+    assert batch["parent_id"] == spans["GET /squares"]["context"]["span_id"]
+    scopes = [
+        scope for each in objects for scope in each.get("resource_metrics", [{}])[0].get("scope_metrics", [])
+    ]
+    [metrics] = [scope["metrics"] for scope in scopes if scope["scope"]["name"] == "dloader"]
+    assert {metric["name"] for metric in metrics} == {
+        "dloader.batch.size", "dloader.batch.duration", "dloader.loads",
+    }  # fmt: skip
+
+
 def test_nothing_is_loaded_when_it_is_not_used():
     code = "import sys, dloader, dloader.fastapi; print(*sys.modules)"
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout
+    env = {**os.environ, "PYDANTIC_DISABLE_PLUGINS": "__all__"}  # Logfire is one
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=True, text=True, env=env
+    ).stdout
     assert "opentelemetry.sdk" not in said
     assert "opentelemetry.instrumentation" not in said
