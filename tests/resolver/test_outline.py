@@ -9,12 +9,19 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from browsers import browser
+from hypothesis import given, settings, strategies as st
 from pydantic import BaseModel, create_model
 
 from dloader import DataLoader, OptionError, PlanError
 from dloader.cli import main
+from dloader.demo.models import Continent
 from dloader.resolver import Load, LoaderDepend, Resolver
+from dloader.resolver._outline._layout import lay_out
+from dloader.resolver._outline._picture import svg
+from dloader.resolver._outline._planned_calls import Outline, PlannedCall, Row, _set_round
 from dloader.trace import record
+
+quick = settings(max_examples=min(settings.default.max_examples, 100))
 
 
 class Rows(DataLoader):
@@ -462,6 +469,88 @@ class TestRuns:
         run(law)
 
 
+def call_of(name, fields=("field",), phase="resolve"):
+    call = PlannedCall(name, phase, 0, None)
+    call.rows += [Row(call, "Owner", field, ("Target",), "by id") for field in fields]
+    return call
+
+
+def outline_of(calls):
+    for call in calls:
+        _set_round(call)
+    return Outline(("Root",), sorted(calls, key=lambda call: call.round), 1, {}, ())
+
+
+def layout_of(calls):
+    outline = outline_of(calls)
+    return lay_out(outline, dict.fromkeys(outline.calls, "one call"))
+
+
+@st.composite
+def outlines(draw):
+    """Calls of some fields, each of which may wait for fields of some calls before."""
+    calls = []
+    for number in range(draw(st.integers(0, 12))):
+        fields = ["field" * draw(st.integers(1, 4)) + str(n) for n in range(draw(st.integers(1, 4)))]
+        call = call_of(f"Loader{number % 9}", fields, draw(st.sampled_from(["resolve", "resolve", "post"])))
+        for row in call.rows if calls else ():
+            earlier = st.sampled_from([row for before in calls for row in before.rows])
+            row.add_sources(draw(st.lists(earlier, max_size=3)))
+        calls.append(call)
+    return outline_of(calls)
+
+
+def assert_lines_are_clear(outline):
+    """As it is drawn: no point of a line is in a box, and in a round no two lie on each other."""
+    picture = ET.fromstring(svg(outline, None))
+    svg_name = "{http://www.w3.org/2000/svg}"
+    boxes = [
+        [float(rect.get(name)) for name in ("x", "y", "width", "height")]
+        for group in picture.iter(f"{svg_name}g")
+        if group.get("class", "").startswith("lane")
+        for rect in group.findall(f"{svg_name}rect[@class='box']")
+    ]
+    assert len(boxes) == len(outline.calls) + 1
+    passing = {}
+    for group in picture.iter(f"{svg_name}g"):
+        if group.get("class", "").startswith("edge"):
+            path = group.find(f"{svg_name}path").get("d")
+            points = list(points_of(path))
+            inside = [
+                (point, box)
+                for point in points
+                for box in boxes
+                if 0.2 < point[0] - box[0] < box[2] - 0.2 and 0.2 < point[1] - box[1] < box[3] - 0.2
+            ]
+            assert not inside, (group.attrib, inside[0])
+            for y, x in re.findall(r" ([\d.]+)H([\d.]+)", path)[1:]:
+                passing.setdefault((x, y), set()).add(path.partition("H")[0])
+            assert all(0 <= y <= float(picture.get("height")) for _, y in points)
+    assert all(len(lines) == 1 for lines in passing.values())
+
+
+def points_of(path):
+    """Along a path of M, H and C."""
+    x = y = 0.0
+    for kind, words in re.findall(r"([MHC])([^MHC]*)", path):
+        numbers = list(map(float, words.split()))
+        if kind == "H":
+            yield from ((x + (numbers[0] - x) * n / 20, y) for n in range(21))
+            x = numbers[0]
+        elif kind == "C":
+            ends = [(x, y), *zip(numbers[::2], numbers[1::2], strict=True)]
+            for n in range(41):
+                t = n / 40
+                weights = (1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t * t * (1 - t), t**3
+                yield tuple(
+                    sum(weight * end[axis] for weight, end in zip(weights, ends, strict=True))
+                    for axis in (0, 1)
+                )
+            x, y = ends[-1]
+        else:
+            x, y = numbers
+
+
 class TestPictures:
     def test_the_picture_is_one_and_the_same(self):
         plan = Resolver.plan(Company)
@@ -501,6 +590,31 @@ class TestPictures:
         chain = [box for box in boxes if box.y == min(each.y for each in boxes)]
         assert len({box.x for box in chain}) >= 6  # the longest chain is a straight line along the top
 
+    @pytest.mark.parametrize("root", [Company, Project, Continent])
+    def test_no_line_runs_through_a_box(self, root):
+        assert_lines_are_clear(Resolver.plan(root)._outline)
+
+    @quick
+    @given(outlines())
+    def test_nor_in_any_plan(self, outline):
+        assert_lines_are_clear(outline)
+
+    def test_nor_where_only_names_are_drawn(self, monkeypatch):
+        monkeypatch.setattr("dloader.resolver._outline._layout.MOST_OPEN", 5)
+        assert_lines_are_clear(Resolver.plan(Company)._outline)
+
+    def test_lines_that_pass_go_where_there_is_room(self):
+        """Between two boxes three, and one above the first; what leaves one row shares a line."""
+        first, *others = calls = [call_of(f"Loader{n}") for n in range(8)]
+        for n, call in enumerate(others):
+            call.rows[0].add_sources(first.rows if n < 3 else calls[1].rows if n == 3 else ())
+        calls[4].rows[0].add_sources([*calls[0].rows, *calls[2].rows, *calls[3].rows])
+        layout = layout_of(calls)
+        passing = [line for line in layout.lines if len(line.gaps) > 1]
+        assert {len(line.gaps) for line in passing} == {2}
+        height = max(box.y + box.height for box in layout.boxes.values())
+        assert all(42 < point[1] < height + 5 for line in passing for gap in line.gaps for point in gap)
+
     def test_lines_into_one_box_do_not_cross(self):
         """The fields of a box stand in the order of what their lines come from."""
         picture = Resolver.plan(Company).written_as(".svg")
@@ -510,7 +624,7 @@ class TestPictures:
         )
         ends: dict[str, list[tuple[float, float]]] = {}
         for target, start, end in re.findall(
-            r'data-to="(\d+)"><path d="M[\d.]+ ([\d.]+)C.* ([\d.]+)"/><path', picture
+            r'data-to="(\d+)"><path d="M[\d.]+ ([\d.]+)H.* ([\d.]+)"/><path', picture
         ):
             ends.setdefault(target, []).append((float(end), float(start)))
         assert any(len(lines) > 2 for lines in ends.values())

@@ -5,55 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from dloader.resolver._outline._boxes import HEAD_HEIGHT, ROW_HEIGHT, TOP, Band, Box
+from dloader.resolver._outline._lines import Line, lines_of
 from dloader.resolver._outline._planned_calls import Outline, PlannedCall, Row
 
-__all__ = ("Band", "Box", "Layout", "is_folded", "lay_out", "open_height", "row_words")
+__all__ = ("Layout", "is_folded", "lay_out", "open_height", "row_words")
 
 LETTER = 7.25
 """The width of a letter of 12 px: nothing is measured in a browser."""
 SMALL_LETTER = 6.2
-ROW_HEIGHT = 21
-HEAD_HEIGHT = 46
 GAP = 20
+"""Between two boxes of a round: room for three lines that pass."""
 COLUMN_GAP = 84
-TOP = 44
 MARGIN = 12
 MOST_OPEN = 60
 """Of more boxes only the names are drawn, each with how many fields it fills."""
-
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """One call, or what is given."""
-
-    call: PlannedCall | None
-    x: float
-    y: float
-    width: float
-    height: float
-    rows: Sequence[Row] = ()
-    """In the order of where their lines come from, so that these do not cross."""
-    folded: bool = False
-    """Whether its rows are not shown, unless it is chosen."""
-
-    def row_y(self, row: Row | None) -> float:
-        """The middle of a row, or of the box where there are none to be seen."""
-        if self.call is None or row is None or self.folded:
-            return self.y + self.height / 2
-        return self.open_row_y(row)
-
-    def open_row_y(self, row: Row) -> float:
-        """The middle of a row, once the box is open."""
-        return self.y + HEAD_HEIGHT + ROW_HEIGHT * (self.rows.index(row) + 0.5)
-
-
-@dataclass(frozen=True, slots=True)
-class Band:
-    """One round."""
-
-    title: str
-    x: float
-    width: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +31,7 @@ class Layout:
     bands: Sequence[Band]
     given: Box
     boxes: Mapping[PlannedCall, Box]
+    lines: Sequence[Line]
 
 
 def lay_out(outline: Outline, notes: Mapping[PlannedCall, str]) -> Layout:
@@ -88,9 +55,11 @@ def lay_out(outline: Outline, notes: Mapping[PlannedCall, str]) -> Layout:
     boxes: dict[PlannedCall, Box] = {}
     for band, mine in zip(bands[1:], by_round.values(), strict=True):
         _place(mine, band, boxes, reach, notes, folded=is_folded(outline))
+    lines = lines_of(given, boxes, bands)
     ends = [box.y + (open_height(call) if box.folded else box.height) for call, box in boxes.items()]
+    ends += [point[1] for line in lines for gap in line.gaps for point in gap]
     height = max([given.y + given.height, *ends]) + MARGIN + 6
-    return Layout(x - COLUMN_GAP + MARGIN, height, bands, given, boxes)
+    return Layout(x - COLUMN_GAP + MARGIN, height, bands, given, boxes, lines)
 
 
 def is_folded(outline: Outline) -> bool:

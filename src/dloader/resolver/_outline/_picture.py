@@ -6,15 +6,9 @@ from collections.abc import Iterable, Mapping
 from html import escape
 
 from dloader._pages import asset
-from dloader.resolver._outline._layout import (
-    HEAD_HEIGHT,
-    TOP,
-    Box,
-    Layout,
-    is_folded,
-    lay_out,
-    open_height,
-)
+from dloader.resolver._outline._boxes import HEAD_HEIGHT, TOP, Box
+from dloader.resolver._outline._layout import Layout, is_folded, lay_out, open_height
+from dloader.resolver._outline._lines import TIP, Line
 from dloader.resolver._outline._planned_calls import Outline, PlannedCall, Row
 from dloader.resolver._outline._runs import CallRun
 
@@ -45,8 +39,7 @@ def svg(outline: Outline, runs: Mapping[PlannedCall, CallRun] | None, *, standal
     parts += _columns(layout)
     hues = hues_of(outline)
     numbers = {call: number for number, call in enumerate(outline.calls)}
-    for call in outline.calls:
-        parts += _edges(call, layout, hues, numbers)
+    parts += [_line(line, hues, numbers) for line in layout.lines]
     parts.append(_given(layout.given, outline))
     for call in outline.calls:
         unused = runs is not None and not (runs[call].calls or runs[call].hits)
@@ -131,28 +124,21 @@ def _row(box: Box, row: Row) -> str:
     )
 
 
-def _edges(
-    call: PlannedCall, layout: Layout, hues: Mapping[PlannedCall, int], numbers: Mapping[PlannedCall, int]
-) -> Iterable[str]:
-    box = layout.boxes[call]
-    dashed = " post" if call.phase == "post" else ""
-    drawn: dict[str, None] = {}  # of boxes that are folded there is one line from each to each
-    for row in call.rows:
-        y = box.row_y(row)
-        if not row.sources:
-            drawn[_edge(layout.given, None, box, y, f"given{dashed}", "given", numbers[call])] = None
-        for source in row.nearest:
-            start = layout.boxes[source.call]
-            kind = f"h{hues[source.call]}{dashed}"
-            drawn[_edge(start, source, box, y, kind, numbers[source.call], numbers[call])] = None
-    return drawn
-
-
-def _edge(start: Box, row: Row | None, end: Box, y: float, kind: str, source: object, target: int) -> str:
-    x1, y1, x2 = start.x + start.width, start.row_y(row), end.x - 7
-    bend = max(24.0, (x2 - x1) / 2)
+def _line(line: Line, hues: Mapping[PlannedCall, int], numbers: Mapping[PlannedCall, int]) -> str:
+    source = line.source
+    kind = "given" if source is None else f"h{hues[source.call]}"
+    dashed = " post" if line.call.phase == "post" else ""
+    x, y = line.gaps[-1][1]
     return (
-        f'<g class="edge {kind}" data-from="{source}" data-to="{target}"><path d="M{x1:.1f} {y1:.1f}C'
-        f'{x1 + bend:.1f} {y1:.1f} {x2 - bend:.1f} {y:.1f} {x2:.1f} {y:.1f}"/><path class="tip" '
-        f'd="M{x2:.1f} {y - 3.5:.1f}L{x2 + 7:.1f} {y:.1f}L{x2:.1f} {y + 3.5:.1f}Z"/></g>'
+        f'<g class="edge {kind}{dashed}" data-from="{"given" if source is None else numbers[source.call]}" '
+        f'data-to="{numbers[line.call]}"><path d="M{line.start[0]:.1f} {line.start[1]:.1f}'
+        f'{"".join(_bend(*gap) for gap in line.gaps)}"/><path class="tip" '
+        f'd="M{x:.1f} {y - 3.5:.1f}L{x + TIP:.1f} {y:.1f}L{x:.1f} {y + 3.5:.1f}Z"/></g>'
     )
+
+
+def _bend(start: tuple[float, float], end: tuple[float, float]) -> str:
+    """Level up to the start, and from there a curve that is level at its end."""
+    (x1, y1), (x2, y2) = start, end
+    middle = (x1 + x2) / 2
+    return f"H{x1:.1f}C{middle:.1f} {y1:.1f} {middle:.1f} {y2:.1f} {x2:.1f} {y2:.1f}"
