@@ -42,6 +42,11 @@ def some_trace(**options):
     )
 
 
+def data_of_page(trace):
+    """What its script reads."""
+    return json.loads(re.search(r'id="data">(.*)</script>\n<script>', page(trace))[1])
+
+
 class TestWithoutScript:
     def test_facts_verdict_and_tables_are_there(self):
         text = page(some_trace())
@@ -69,24 +74,45 @@ class TestWithoutScript:
         assert "Python 2.1 ms" in text
         assert " more → " in text
 
-    def test_very_many_batches_are_not_all_drawn(self, monkeypatch):
-        monkeypatch.setattr("dloader.trace._page.MOST_BATCHES", 10)
-        text = page(some_trace())
-        assert "The picture has 10 batches" in text
-        data = json.loads(re.search(r'id="data">(.*)</script>\n<script>', text)[1])
-        assert len(data["batches"]["label"]) == 10
-        assert sum(map(len, data["rows"])) == 10
-        assert data["batches"]["before"][:3] == [None, None, 1]
-        assert "&lt;i&gt;Weather" not in data["batches"]["name"]
-        assert 1 in data["batches"]["bad"]
+    def test_of_very_many_batches_some_are_shown_and_all_are_counted(self, monkeypatch):
+        """Of each loader the longest, all that failed, and all of findings; of the others how many ran at once."""
+        assert data_of_page(some_trace())["rest"] == {}
+        monkeypatch.setattr("dloader.trace._quota.MOST_BATCHES", 10)
+        monkeypatch.setattr("dloader.trace._quota.LONGEST", 1)
+        batches = [
+            *(batch("A", opened=n * 100, ended=n * 100 + 50 + n, keys=2) for n in range(10)),
+            batch("A", opened=500, ended=501, outcome="failed", error="E"),
+            batch("A", opened=0, ended=None, outcome="unfinished"),
+            batch("B", opened=0, ended=10),
+            batch("B", opened=0, closed=None, started=None, ended=None, outcome="unfinished"),
+            *(batch("B", opened=n, ended=n + 1) for n in (1, 2)),
+        ]
+        trace = trace_of(batches, findings=[([3],)])
+        text = page(trace)
+        assert "The picture has 4 of 16 batches one by one: of each loader the " in text
+        assert "<b>26</b> keys loaded" in text
+        data = data_of_page(trace)
+        assert data["batches"]["label"] == ["A 4", "A 11", "A 12", "B 1"]
+        assert data["batches"]["before"] == [None, None, 1, None]
+        assert sum(map(len, data["rows"])) == 4
+        a, b = data["rest"]["0"], data["rest"]["1"]
+        assert (a["batches"], a["keys"], a["ran"]) == (9, 18, sum(50 + n for n in range(10) if n != 3))
+        assert (b["batches"], b["keys"], b["ran"]) == (3, 3, 2)
+        assert {len(a["density"]), len(b["density"])} == {2_000}
+        assert sum(a["density"]) / 2_000 * trace.duration == pytest.approx(a["ran"], rel=1e-3)
+        assert b["density"][:8] == [0, 0, 1, 1, 1, 1, 0, 0]
+
+    def test_no_time_at_all(self, monkeypatch):
+        monkeypatch.setattr("dloader.trace._quota.MOST_BATCHES", 0)
+        monkeypatch.setattr("dloader.trace._quota.LONGEST", 0)
+        data = data_of_page(trace_of([batch("A", ended=0.0)], duration=0.0))
+        assert (data["rest"]["0"]["batches"], sum(data["rest"]["0"]["density"])) == (1, 0)
 
     def test_when_resolvers_held_the_loop_is_added_up_and_gaps_that_nobody_sees_are_closed(self):
         trace = trace_of([batch("A")], duration=10_000.0)
         trace.data.busy = [(100.0, 900.0), (902.0, 1_500.0), (1_400.0, 2_000.0), (4_000.0, 5_000.0)]
-        text = page(trace)
-        assert "for 2.9 ms resolvers held the event loop" in text
-        data = json.loads(re.search(r'id="data">(.*)</script>\n<script>', text)[1])
-        assert data["busy"] == [[100, 2_000], [4_000, 5_000]]
+        assert "for 2.9 ms resolvers held the event loop" in page(trace)
+        assert data_of_page(trace)["busy"] == [[100, 2_000], [4_000, 5_000]]
         assert "a batch was running</span>" in page(trace_of([batch("A")]))
 
     def test_expected_findings_are_remarks(self):
@@ -277,8 +303,53 @@ class TestInABrowser:
 
     @pytest.mark.parametrize("width", [400, 760])
     def test_narrow(self, show, width):
+        """Nothing is wider, time has two ends, the longest chain is marked, buttons stay together."""
         session = show(some_trace(), width=width, height=800)
         assert session.run("return document.documentElement.scrollWidth <= innerWidth")
+        ticks = session.run(
+            "return [...document.querySelectorAll('#scale .tick')].map((node) => node.textContent)"
+        )
+        assert (ticks[0], ticks[-1]) == ("0", "40.0 ms")
+        inside = """
+            return [...document.querySelectorAll('.label .mark')].map((mark) =>
+                mark.getBoundingClientRect().right <= mark.parentElement.getBoundingClientRect().right);
+        """
+        assert set(session.run(inside)) == {True}
+        tops = (
+            "return ['out', 'in', 'all'].map((id) => document.getElementById(id).getBoundingClientRect().top)"
+        )
+        assert len(set(session.run(tops))) == 1
+
+    def test_what_is_not_shown_one_by_one_is_in_numbers_and_pictures(self, show, monkeypatch):
+        monkeypatch.setattr("dloader.trace._quota.MOST_BATCHES", 500)
+        monkeypatch.setattr("dloader.trace._quota.LONGEST", 10)
+        many = [
+            batch(f"Loader{n % 2}", opened=n * 10.0, ended=n * 10.0 + 9, keys=2, places=[n % 2])
+            for n in range(1_000)
+        ]
+        session = show(trace_of(many, duration=20_000.0, places=PLACES))
+        counted = "return document.getElementById('count').textContent"
+        assert session.run(counted) == "20 of 1,000 batches"
+        session.run(
+            "const s = document.getElementById('order'); s.value = 'loader'; s.dispatchEvent(new Event('change'))"
+        )
+        assert session.run(counted) == "1,000 batches"
+        assert session.run(ROWS) == ["▸Loader0 \u00d7 500◆", "▸Loader1 \u00d7 500◆"]
+        assert "Loader0 \u00d7 500, asked by " in session.run(PICKED)
+        assert "1,000 keys, ran 4.5 ms" in session.run(PICKED)
+        assert "500, of which 10 are here one by one" in session.run(
+            "return document.getElementById('detail').innerText"
+        )
+        painted = """
+            const canvas = document.querySelector('.comb'), width = canvas.width;
+            const line = canvas.getContext('2d').getImageData(0, 18, width, 1).data;
+            return [0.1, 0.4, 0.8].map((x) => line[4 * Math.floor(x * width) + 3] > 0);
+        """
+        assert session.run(painted) == [True, True, False]
+        session.run("document.getElementById('grid').focus()")
+        session.press("Right", "Down")
+        assert session.run(PICKED).startswith("Loader0 ")
+        assert len(session.run(ROWS)) == 12
 
     def test_ten_thousand_batches(self, show):
         many = [

@@ -8,7 +8,7 @@ function el(tag, props, ...children) {
     else if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
     else if (value !== null && value !== undefined && value !== false) node.setAttribute(name, value === true ? "" : value);
   }
-  for (const child of children) if (child !== null && child !== undefined && child !== "") node.append(child);
+  node.append(...children.filter((child) => child));
   return node;
 }
 const system = matchMedia("(prefers-color-scheme: dark)");

@@ -5,40 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 from itertools import groupby
-from typing import Any
 
 from dloader._pages import asset, document, table
-from dloader.trace._data import Busy, Finding, TracedBatch
+from dloader.trace._data import Finding, TracedBatch
+from dloader.trace._page_data import data_of
+from dloader.trace._quota import LONGEST, shown_one_by_one
 from dloader.trace._reading import TraceReading
 from dloader.trace._rounds import union_of
-from dloader.trace._words import (
-    N_PLUS_1,
-    Words,
-    asked_by,
-    closed_because,
-    duration,
-    ended_how,
-    is_bad,
-    plural,
-    rows_of,
-)
+from dloader.trace._words import duration, ended_how, is_bad, plural
 
 __all__ = ("page",)
 
-MOST_BATCHES = 50_000
 MOST_FIELDS = 200
 MOST_FAILURES = 5
-MOST_SPANS = 2_000
 MOST_PARTS = 12
 
 
 def page(trace: TraceReading) -> str:
     """The whole page."""
+    shown = shown_one_by_one(trace)
     body = "\n".join(
         [
             f"<h1>{escape(trace.title or 'A trace')}</h1>",
             _facts(trace),
-            *_verdict(trace),
+            *_verdict(trace, len(shown)),
             _chain(trace),
             asset("dloader.trace", "page.html"),
             _loaders(trace),
@@ -46,7 +36,7 @@ def page(trace: TraceReading) -> str:
         ]
     )
     style, script = asset("dloader.trace", "page.css"), asset("dloader.trace", "page.js")
-    return document(trace.title or "dloader trace", body, style, script, _data(trace))
+    return document(trace.title or "dloader trace", body, style, script, data_of(trace, shown))
 
 
 # -- what is there without a script --------------------------------------------------------------------------
@@ -76,7 +66,7 @@ def _held(trace: TraceReading) -> str:
     return f", for {duration(held)} resolvers held the event loop" if held else ""
 
 
-def _verdict(trace: TraceReading) -> Iterable[str]:
+def _verdict(trace: TraceReading, shown: int) -> Iterable[str]:
     warnings, failures = trace.warnings, _failures(trace)
     if warnings or failures:
         heads = [plural(len(warnings), "finding")] if warnings else []
@@ -93,8 +83,12 @@ def _verdict(trace: TraceReading) -> Iterable[str]:
     if trace.data.skipped_batches:
         skipped = plural(trace.data.skipped_batches, "batch", "batches")
         yield _box("", f"The last {skipped} were only counted: record(limit=) sets how many are kept.", [])
-    if len(trace.batches) > MOST_BATCHES:
-        yield _box("", f"The picture has {MOST_BATCHES:,} batches: failures, findings, and the longest.", [])
+    if len(trace.batches) > shown:
+        which = f"of each loader the {LONGEST:,} longest, all that failed, and all of findings"
+        words = f"The picture has {shown:,} of {len(trace.batches):,} batches one by one: {which}"
+        yield _box(
+            "", f"{words}. Of the others it shows how many ran at once; numbers and tables have all.", []
+        )
 
 
 def _failures(trace: TraceReading) -> Sequence[TracedBatch]:
@@ -196,120 +190,3 @@ def _fields(trace: TraceReading) -> str:
     ]
     heads = ["field", "nodes", "keys", "distinct", "from cache", "loaded by", "then written in"]
     return table("Fields", heads, rows, [*range(1, 5), 6]) if rows else ""
-
-
-# -- what the script reads -----------------------------------------------------------------------------------
-
-
-def _data(trace: TraceReading) -> dict[str, Any]:
-    shown = _shown(trace)
-    place_of = {batch.index: place for place, batch in enumerate(shown)}
-    findings = [
-        {
-            "message": finding.message,
-            "severity": finding.severity if finding.expected is None else "expected",
-            "expected": finding.expected or "",
-            "badge": "N+1" if finding.rule in N_PLUS_1 and finding.is_warning else "",
-            "batches": [place_of[index] for index in finding.batches if index in place_of],
-        }
-        for finding in trace.findings
-    ]
-    rows = [
-        [place_of[batch.index] for batch in row if batch.index in place_of] for row in rows_of(trace.data)
-    ]
-    return {
-        "duration": trace.duration,
-        "loaders": [
-            {"name": loader.name, "source": f"{loader.source} {loader.file}:{loader.line}"}
-            for loader in trace.sources
-        ],
-        "places": list(map(str, trace.places)),
-        "chain": [place_of[batch.index] for batch in trace.chain if batch.index in place_of],
-        "findings": findings,
-        "rows": [row for row in rows if row],
-        "busy": _busy(trace),
-        **_columns(trace, shown, place_of),
-    }
-
-
-def _busy(trace: TraceReading) -> list[Busy]:
-    """When resolvers held the event loop; gaps that nobody would see are left out."""
-    least = trace.duration / MOST_SPANS
-    spans = union_of((start, end + least) for start, end in trace.data.busy)
-    return [(start, round(end - least, 1)) for start, end in spans]
-
-
-def _shown(trace: TraceReading) -> Sequence[TracedBatch]:
-    if len(trace.batches) <= MOST_BATCHES:
-        return trace.batches
-    found = {index for finding in trace.findings for index in finding.batches}
-
-    def weight(batch: TracedBatch) -> tuple[bool, float]:
-        ran = 0.0 if batch.started is None or batch.ended is None else batch.ended - batch.started
-        return is_bad(batch) or batch.index in found, ran
-
-    kept = sorted(trace.batches, key=weight, reverse=True)[:MOST_BATCHES]
-    return sorted(kept, key=lambda batch: batch.index)
-
-
-def _columns(trace: TraceReading, shown: Sequence[TracedBatch], place_of: dict[int, int]) -> dict[str, Any]:
-    """Of the batches one list for each column; texts that many share stand once."""
-    words, data = Words(trace.data), trace.data
-    asked, because = _Shared(), _Shared()
-    columns: dict[str, list[Any]] = {
-        "label": [words.label(batch) for batch in shown],
-        "name": [batch.name for batch in shown],
-        "asked": [asked.place(asked_by(batch, data, with_function=True)) for batch in shown],
-        "because": [because.place(closed_because(batch, data)) for batch in shown],
-        "before": [
-            None if before is None else place_of.get(before.index) for before in map(words.before, shown)
-        ],
-        "why_not": [words.why_not_before(batch) for batch in shown],
-        "ended_how": [ended_how(batch) for batch in shown],
-        "bad": [int(is_bad(batch)) for batch in shown],
-        "gone": [int(batch.outcome in {"left", "shut_down", "lost"}) for batch in shown],
-        "steps": [_step_words(trace, batch) for batch in shown],
-        "came_from": [[place_of[index] for index in batch.came_from if index in place_of] for batch in shown],
-        "inside": [place_of.get(-1 if batch.inside is None else batch.inside) for batch in shown],
-    }
-    for name in (
-        "loader",
-        "keys",
-        "opened",
-        "closed",
-        "started",
-        "ended",
-        "round",
-        "sample",
-        "values",
-        "places",
-    ):
-        columns[name] = [getattr(batch, name) for batch in shown]
-    return {"batches": columns, "asked": asked.texts, "because": because.texts}
-
-
-def _step_words(trace: TraceReading, batch: TracedBatch) -> str:
-    if not batch.steps:
-        return ""
-    step = trace.steps[batch.steps[0]]
-    cached = f", {step.hits:,} from cache" if step.hits else ""
-    return (
-        f"at {step.path}, depth {step.depth}: {plural(step.nodes, 'node')}, {plural(step.keys, 'key')}, "
-        f"{step.distinct:,} distinct{cached}"
-    )
-
-
-class _Shared:
-    """Texts, each once."""
-
-    def __init__(self) -> None:
-        self._places: dict[str, int] = {}
-
-    def place(self, text: str) -> int:
-        """Where a text stands."""
-        return self._places.setdefault(text, len(self._places))
-
-    @property
-    def texts(self) -> list[str]:
-        """All of them."""
-        return list(self._places)
