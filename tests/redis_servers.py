@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -29,20 +30,12 @@ class Server:
 
     def start(self, *options: str) -> None:
         """Start it, empty, and wait until it listens."""
+        memory = ("--save", "", "--appendonly", "no")
+        self._run("--port", str(self.port), "--bind", "127.0.0.1", *memory, *options)
+
+    def _run(self, *arguments: str) -> None:
         assert SERVER is not None
-        command = [
-            SERVER,
-            "--port",
-            str(self.port),
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-            "--bind",
-            "127.0.0.1",
-            *options,
-        ]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        self._process = subprocess.Popen([SERVER, *arguments], stdout=subprocess.DEVNULL)
         while True:
             with socket.socket() as tried:
                 if not tried.connect_ex(("127.0.0.1", self.port)):
@@ -78,3 +71,54 @@ def serving() -> Iterator[Server]:
         yield server
     finally:
         server.kill()
+
+
+class Sentinel(Server):
+    """One that watches a server, and has a replica take its place: alone it is a majority."""
+
+    def __init__(self, folder: Path, master: Server) -> None:
+        super().__init__()
+        self._file = folder / "sentinel.conf"  # it writes into it what it learns
+        self._file.write_text(
+            f"port {self.port}\nbind 127.0.0.1\ndir {folder}\n"
+            f"sentinel monitor main 127.0.0.1 {master.port} 1\n"
+            "sentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 5000\n"
+        )
+
+    def start(self, *options: str) -> None:
+        """Start it, and wait until it listens."""
+        self._run(str(self._file), "--sentinel", *options)
+
+
+class SentinelSet:
+    """A server, its replica, and who watches them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.master, self.replica = Server(), Server()
+        self._folder = folder
+        self._sentinel = Sentinel(folder, self.master)
+        self.address = "127.0.0.1", self._sentinel.port
+        """Of who knows which one is the master of ``main``."""
+
+    def start(self) -> None:
+        """Start all of them; the replica may be at its first copy still."""
+        self.master.start("--repl-diskless-sync-delay", "0", "--dir", str(self._folder))
+        self.replica.start("--replicaof", "127.0.0.1", str(self.master.port), "--dir", str(self._folder))
+        self._sentinel.start()
+
+    def kill(self) -> None:
+        """End all of them."""
+        for each in (self._sentinel, self.replica, self.master):
+            each.kill()
+
+
+def serving_set(folder: Path) -> Iterator[SentinelSet]:
+    """A set of servers for a test."""
+    if SERVER is None:
+        pytest.skip("needs a server: redis-server")
+    found = SentinelSet(folder)
+    try:
+        found.start()
+        yield found
+    finally:
+        found.kill()

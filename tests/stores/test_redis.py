@@ -23,6 +23,7 @@ pytest.importorskip("redis", reason="install the extra test again")
 pytest.importorskip("valkey", reason="install the extra test again")
 
 import redis.asyncio
+import redis.asyncio.sentinel
 import redis.exceptions
 import valkey.asyncio
 
@@ -389,6 +390,58 @@ def test_no_load_waits_longer_than_the_deadline(run, server, users, monkeypatch)
             assert asked == [0.25]  # of redis-py, there are ten tries of five seconds
             monkeypatch.undo()
             server.go_on()
+
+    run(law)
+
+
+@pytest.fixture
+def watched(tmp_path):
+    """A master, a replica, and a Sentinel."""
+    yield from redis_servers.serving_set(tmp_path)
+
+
+@pytest.mark.parametrize("how", ["killed", "stopped"])
+def test_when_a_replica_takes_over_answers_are_right_and_it_is_used(run, watched, users, monkeypatch, how):
+    """What has been cleared since then is cleared there, too, before anybody looks into it."""
+    asked: list[float] = []
+    timeout = asyncio.timeout
+
+    def counting(seconds):
+        asked.append(seconds)
+        return timeout(seconds)
+
+    async def law():
+        sentinel = redis.asyncio.sentinel.Sentinel([watched.address])
+        client = sentinel.master_for("main")
+        store = RedisStore(client)  # with the deadline that users have
+        while not await sentinel.discover_slaves("main"):
+            pass
+        await until_used(store, users, 2)
+        await load(store, users, 1, 2)
+        assert await client.wait(1, 0) == 1  # the replica has it
+        watched.master.kill() if how == "killed" else watched.master.stop()
+        monkeypatch.setattr(_guard.asyncio, "timeout", counting)
+        is_back, turn = False, 0
+        while not is_back:
+            turn += 1
+            users.rows[1] = f"user 1, {turn}"
+            async with LoaderRegistry(store=store) as loaders:
+                loaders.get(users).clear(1)
+                asked.clear()
+                assert await loaders.get(users).load_many([1, 2]) == [f"user 1, {turn}", "user 2"]
+                assert asked == [0.25] * len(asked)
+                assert len(asked) <= 3  # the delete, the look, and a write that nobody waits for
+                is_back = loaders.get(users).statistics.store_hits == 1
+        assert turn > 1
+        monkeypatch.undo()
+        await until_used(store, users, 1)
+        replica = redis.asyncio.from_url(watched.replica.url)
+        assert (await replica.info("replication"))["role"] == "master"
+        assert await replica.keys("dl:1:*:1")
+        if how == "stopped":
+            watched.master.go_on()
+        for each in (client, replica, *sentinel.sentinels):
+            await each.aclose()
 
     run(law)
 
