@@ -164,23 +164,43 @@ def test_very_many_keys_are_a_few_calls(run, shared, monkeypatch):
     run(law)
 
 
+@contextlib.contextmanager
+def started(program, *arguments):
+    """Processes of one program, none of which is left behind."""
+    command = [sys.executable, str(Path(__file__).with_name(program))]
+    with contextlib.ExitStack() as stack:
+        herd = []
+        for each in arguments:
+            words = [*command, *map(str, each)]
+            process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            herd.append(stack.enter_context(process))
+            stack.callback(process.kill)
+        yield herd
+
+
+def when_all_say(line, herd):
+    """Let all go on, at one moment, when each has said this."""
+    for process in herd:
+        assert process.stdout.readline() == line + "\n"
+    for process in herd:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+
+
+def last_words(herd):
+    """What each says at its end."""
+    said = [process.communicate()[0] for process in herd]
+    assert all(process.returncode == 0 for process in herd)
+    return list(map(json.loads, said))
+
+
 def test_of_twenty_processes_one_loads(shared):
     import redis as plain
 
     plain.Redis(port=shared.port).flushall()
-    program = [sys.executable, str(Path(__file__).with_name("herd.py")), shared.url]
-    herd = [
-        subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(20)
-    ]
-    for process in herd:
-        assert process.stdout.readline() == "ready\n"
-    for process in herd:
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    said = [process.communicate()[0] for process in herd]
-    assert all(process.returncode == 0 for process in herd)
-    calls = [call for each in said for call in json.loads(each)]
-    assert calls == [list(range(50))]
+    with started("herd.py", *[(shared.url,)] * 20) as herd:
+        when_all_say("ready", herd)
+        assert [call for each in last_words(herd) for call in each] == [list(range(50))]
 
 
 def test_a_lease_ends_when_who_has_it_is_gone(run, shared, users):
@@ -330,6 +350,17 @@ def test_a_thousand_rounds_of_readers_and_writers(run, shared):
                 assert await load(store, Rows, 0, 1, 2) == [source[key] for key in range(3)]
 
     run(law)
+
+
+def test_a_thousand_rounds_of_several_processes(server):
+    """What each read is held against is in rounds.py."""
+    with started("rounds.py", *((server.url, seed, 250) for seed in range(4))) as processes:
+        when_all_say("ready", processes)
+        when_all_say("done", processes)
+        said = last_words(processes)
+    assert all(each["rows"] == said[0]["rows"] for each in said)
+    for what in ("read", "found", "heard", "loaded", "written"):
+        assert all(each[what] > 10 for each in said), said
 
 
 # -- a server that does not work -----------------------------------------------------------------------------
