@@ -7,6 +7,7 @@ from dloader._core._loader import DataLoader
 from dloader._core._rows import build_list, build_object
 from dloader._core._types import BatchResult, LoadFunction, Requested
 from dloader.errors import (
+    AmbiguousKeyError,
     BatchAbortedError,
     BatchResultError,
     CursorError,
@@ -26,6 +27,7 @@ from dloader.instruments import BatchInfo, BatchRecord, Instrument, Statistics, 
 from dloader.registry import LoaderRegistry
 
 __all__ = (
+    "AmbiguousKeyError",
     "BatchAbortedError",
     "BatchInfo",
     "BatchRecord",

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dloader._text import shorten
 
 __all__ = (
+    "AmbiguousKeyError",
     "BatchAbortedError",
     "BatchResultError",
     "CursorError",
@@ -52,6 +53,10 @@ class KeyTypeError(DloaderError, TypeError):
 
 class MissingKeyError(DloaderError, KeyError):
     """The batch function returned a mapping without this key, and the loader has no ``default``."""
+
+
+class AmbiguousKeyError(DloaderError, LookupError):
+    """Several rows have a key of which there can be one at most, as ``ByKey`` takes it. The message has the cure."""
 
 
 class BatchResultError(DloaderError, ValueError, TypeError):

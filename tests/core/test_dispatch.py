@@ -153,6 +153,45 @@ class TestSettle:
 
         run(law)
 
+    @pytest.mark.parametrize(
+        ("policy", "expected"),
+        [(eager(), 1), (settle(3, quiet=1), 3), (settle(1, quiet=1), 2), (settle(), 5), (settle(7), 7)],
+    )
+    def test_a_batch_closes_in_a_known_turn(self, run, policy, expected):
+        """Of a loop that always has something else to do."""
+
+        async def law():
+            opened = []
+            loader = DataLoader(Recorder(), dispatch=opened.append)
+            future, count = loader.load(1), 0
+            policy(opened[0])
+            while opened[0].is_open:
+                await asyncio.sleep(0)
+                count += 1
+            assert count == expected
+            await future
+
+        run(law)
+
+    @pytest.mark.parametrize("most", [1, 5])
+    def test_a_batch_that_grows_in_each_turn_closes_in_a_known_one(self, run, most):
+        """The last that it may have."""
+
+        async def law():
+            opened = []
+            loader = DataLoader(Recorder(), dispatch=opened.append)
+            futures, count = [loader.load(0)], 0
+            settle(most=most)(opened[0])
+            while opened[0].is_open:
+                await asyncio.sleep(0)
+                count += 1
+                if opened[0].is_open:
+                    futures.append(loader.load(count))
+            assert count == most
+            await asyncio.gather(*futures)
+
+        run(law)
+
 
 class TestOtherPolicies:
     def test_eager_is_one_turn(self, run):

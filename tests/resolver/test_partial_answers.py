@@ -1176,6 +1176,24 @@ class TestWhatEndsIt:
 
         run(law)
 
+    def test_what_ends_it_is_not_waited_beside(self, run):
+        """Other nodes may never be done."""
+
+        async def law() -> None:
+            class Node(BaseModel):
+                id: int
+                name: str | None = None
+
+                async def resolve_name(self):
+                    await (turns(3) if self.id else asyncio.Event().wait())
+                    raise OptionError("a mistake")
+
+            with pytest.raises(OptionError, match="a mistake") as caught:
+                await Resolver().resolve([Node(id=0), Node(id=1)], errors=[])
+            assert notes_of(caught.value) == "while resolving Node[1].name"
+
+        run(law)
+
     def test_what_keeps_tasks_from_being_made_ends_it(self, run):
         """If it is no Exception; the path is noted."""
 

@@ -421,6 +421,26 @@ class TestWalking:
             (item,) = found
             assert item in found
 
+    def test_sets_in_members_of_sets_are_set_right_first(self, run):
+        """The hash of a member changes with that of the frozenset that it holds."""
+
+        class Outer(BaseModel, frozen=True):
+            items: frozenset[Item]
+
+        class Root(BaseModel):
+            outers: set[Outer]
+
+        root = Root(outers={Outer(items=frozenset([Item()]))})
+
+        async def law():
+            await Resolver().resolve(root)
+
+        run(law)
+        (outer,) = root.outers
+        assert outer in root.outers
+        (member,) = outer.items
+        assert member in outer.items
+
     def test_a_set_beside_a_list_that_holds_itself(self, run):
         """Is rehashed all the same."""
         endless = [{Item()}]

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased, sessionmaker, with_loader_criteria
 from zoo import Cat, Desk, Grade, Member, Office, Owner, Room, Tag
 
-from dloader import DataLoader, KeyTypeError, LoaderParamError, LoaderRegistry, OptionError
+from dloader import AmbiguousKeyError, DataLoader, KeyTypeError, LoaderParamError, LoaderRegistry, OptionError
 from dloader.sqlalchemy import Aggregate, ByKey, Count, Related
 
 
@@ -196,6 +196,19 @@ class TestStatements:
             assert (await loaders.get(ByKey(Member.e_mail)).load("3@x.org"))["id"] == 3
             graded = await loaders.get(ByKey(Member.grade, where=Member.id == 2)).load(Grade.LOW)
             assert graded.id == 2
+
+        filled.ask(law)
+
+    def test_a_key_that_several_rows_have_is_an_error(self, filled):
+        """Which of them would be meant? The other keys of the batch are answered."""
+
+        async def law(loaders, session):
+            loader = loaders.get(ByKey(Member.grade, where=Member.id.in_([1, 2, 4])))
+            low, high = await loader.load_many([Grade.LOW, Grade.HIGH], return_exceptions=True)
+            assert isinstance(low, AmbiguousKeyError)
+            assert "2 rows have the key <Grade.LOW: 'low'>" in str(low)
+            assert "Query(select(Member), key=Member.grade, many=True)" in str(low)
+            assert high.id == 1
 
         filled.ask(law)
 

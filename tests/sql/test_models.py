@@ -755,6 +755,10 @@ class TestMistakes:
             (lambda: Query(3, key=Member.id).lookup, "Query takes a select, as select"),
             (lambda: Query(select(func.now()), key=Member.id).lookup, "names no mapped class"),
             (lambda: Query(select(Member), key="id").lookup, "Query: key takes an SQL expression"),
+            (
+                lambda: Query(select(Member), key=Office.id).lookup,
+                "key=office.id is of a table that .* not read",
+            ),
         ],
     )
     def test_in_a_marker(self, make, message):

@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from dloader import DataLoader, MissingKeyError, OptionError, Requested
+from dloader import AmbiguousKeyError, DataLoader, MissingKeyError, OptionError, Requested
 from dloader._text import shorten
 from dloader.lowlevel import for_callers_alone
 from dloader.sqlalchemy._columns import RowColumns
@@ -18,7 +18,7 @@ from dloader.sqlalchemy._key_types import KeyCheck
 from dloader.sqlalchemy._lookup import Lookup
 from dloader.sqlalchemy._pages import Page, PageKey, Shape, shape_of
 from dloader.sqlalchemy._parts import Parts, bounds_of, cursors_of, page_of, rounds
-from dloader.sqlalchemy._rows import Row
+from dloader.sqlalchemy._rows import Row, Several
 from dloader.sqlalchemy._sessions import Options, SessionSource, reading, refuse_if_held
 from dloader.sqlalchemy._statements import Statements
 from dloader.sqlalchemy._transactions import watch
@@ -252,7 +252,16 @@ class RowLoader(LookupLoader):
         values = await select.values(reader, keys, self._options)
         if self._lookup.relation.many:
             return {key: values.get(key) or [] for key in keys}
-        return {key: values.get(key) for key in keys}
+        return {key: self._one(key, values.get(key)) for key in keys}
+
+    def _one(self, key: Any, row: Any) -> Any:
+        if type(row) is not Several:
+            return row
+        names = ", ".join(map(str, self._lookup.relation.found.links))
+        return AmbiguousKeyError(
+            f"loader {self.name!r}: {row.rows} rows have the key {shorten(key)}, and one at most is expected: look up "
+            f"what is unique, or all of them: Query(select({self._mapper.class_.__name__}), key={names}, many=True)"
+        )
 
     async def _pages(self, reader: Any, keys: list[PageKey]) -> dict[Any, Any]:
         parts, cursors = self._parts_of(reader.dialect), cursors_of(self._lookup, self.name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Select
@@ -14,7 +14,7 @@ from dloader.sqlalchemy._equal_keys import Naming, by_equal_key, naming_of
 from dloader.sqlalchemy._expressions import Same
 from dloader.sqlalchemy._keys import ForKeys, for_keys
 from dloader.sqlalchemy._relations import Relation
-from dloader.sqlalchemy._rows import each_once, firsts, grouped, key_getter, named, row_maker
+from dloader.sqlalchemy._rows import each_once, firsts, grouped, key_getter, named, only_ones, row_maker
 
 __all__ = ("Lookup", "RowSelect", "refuse_strangers", "with_options")
 
@@ -72,12 +72,13 @@ def refuse_strangers(label: str, relation: Relation, **said: Sequence[Any]) -> N
 class RowSelect:
     """The select of all rows of some keys."""
 
-    __slots__ = ("_for_keys", "_identity_of", "_key_of", "_make", "_many", "_naming")
+    __slots__ = ("_collect", "_for_keys", "_identity_of", "_key_of", "_make", "_naming")
 
     def __init__(self, lookup: Lookup, columns: RowColumns, kind: type[dict[str, Any]], dialect: str) -> None:
         relation = lookup.relation
         selected = list(columns.expressions)
-        self._many = relation.many
+        one = only_ones if relation.may_be_ambiguous else firsts
+        self._collect: Callable[[Any, Any], dict[Any, Any]] = grouped if relation.many else one
         self._naming = naming_of(relation.found.links, dialect)
         self._key_of = key_getter(_places(selected, relation.found.links))
         self._identity_of = None
@@ -90,7 +91,7 @@ class RowSelect:
         self._make = row_maker(kind, columns.names, columns.discriminator, columns.by_identity)
 
     async def values(self, reader: Any, keys: Sequence[Any], options: Sequence[Any]) -> Mapping[Any, Any]:
-        """The row, or rows, of each key that has some."""
+        """The row, or rows, of each key that has some; `Several` for one that can have one row and has more."""
 
         async def read(some: Sequence[Any], naming: Naming) -> dict[Any, Any]:
             values: dict[Any, Any] = {}
@@ -99,8 +100,7 @@ class RowSelect:
                 found = await reader.rows(with_options(statement, options), params)
                 if self._identity_of is not None:
                     found = each_once(found, key_of, self._identity_of)
-                collect = grouped if self._many else firsts
-                values.update(collect(list(map(key_of, found)), self._make(found)))
+                values.update(self._collect(list(map(key_of, found)), self._make(found)))
             return values
 
         return await by_equal_key(read, keys, self._naming)

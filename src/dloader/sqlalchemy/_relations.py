@@ -81,9 +81,19 @@ class Relation(NamedTuple):
         return tuple(attribute_of(self.entity, self.mapper, column) for column in self.mapper.primary_key)
 
     @property
+    def is_by_columns(self) -> bool:
+        """Whether rows of a class are looked up by columns of their own."""
+        return self.identity[0] is self.mapper
+
+    @property
+    def may_be_ambiguous(self) -> bool:
+        """Whether a key of one row might have several, as the columns are not those of the primary key."""
+        return self.is_by_columns and self.identity[1] != primary_names(self.mapper)
+
+    @property
     def origin(self) -> str:
         """Where targets are found, in words that are the same in every process and for all that is one look-up."""
-        if self.identity[0] is not self.mapper:
+        if not self.is_by_columns:
             return self.label
         return f"{self.mapper.class_.__name__} by {', '.join(self.identity[1])}"
 
@@ -132,11 +142,15 @@ def by_columns(given: Any, label: str) -> Relation:
     return _by(owner, found.columns[:1])
 
 
+def primary_names(mapper: AnyMapper) -> tuple[str, ...]:
+    """The attributes of a class that are its primary key."""
+    return tuple(mapper.get_property_by_column(column).key for column in mapper.primary_key)
+
+
 def name_by_key(mapper: AnyMapper, names: tuple[str, ...]) -> str:
     """What a look-up of rows by a key is called, whoever looks up: as the class, and the key if it is not its own."""
-    primary = tuple(mapper.get_property_by_column(column).key for column in mapper.primary_key)
     name: str = mapper.class_.__name__
-    return name if names == primary else f"{name}.{', '.join(names)}"
+    return name if names == primary_names(mapper) else f"{name}.{', '.join(names)}"
 
 
 def _by(mapper: AnyMapper, columns: Sequence[Any]) -> Relation:
@@ -183,6 +197,12 @@ def by_statement(statement: Any, key: Any, many: bool, label: str) -> Relation:
     if not is_entity:
         named = {str(name): each for name, each in statement.selected_columns.items()}
     found = Found((), tuple(key if is_a(key, tuple) else (key,)), statement)
+    with_keys = statement.with_only_columns(*keys, maintain_column_froms=True)
+    if len(with_keys.get_final_froms()) > len(statement.get_final_froms()):
+        raise OptionError(
+            f"{label}: key={', '.join(map(str, keys))} is of a table that the select does not read: take a column of "
+            "one that it does, or join the other"
+        )
     identity = (Same(statement), *map(Same, keys))
     names = [getattr(each, "key", None) or str(each) for each in found.links]
     name = f"{mappers[0].class_.__name__} by {', '.join(names)}"

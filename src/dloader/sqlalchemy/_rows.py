@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-__all__ = ("Row", "RowMaker", "each_once", "firsts", "grouped", "key_getter", "named", "row_maker")
+__all__ = (
+    "Row",
+    "RowMaker",
+    "Several",
+    "each_once",
+    "firsts",
+    "grouped",
+    "key_getter",
+    "named",
+    "only_ones",
+    "row_maker",
+)
 
 RowMaker: TypeAlias = Callable[[Iterable[Sequence[Any]]], list[Any]]
+
+
+class Several(NamedTuple):
+    """Stands in the place of the one row of a key that has several."""
+
+    rows: int
 
 
 class Row(dict[str, Any]):
@@ -80,6 +97,14 @@ def grouped(keys: Iterable[Any], rows: Iterable[Any]) -> dict[Any, list[Any]]:
 def firsts(keys: Sequence[Any], rows: Sequence[Any]) -> dict[Any, Any]:
     """The first row of each key."""
     return dict(zip(reversed(keys), reversed(rows), strict=True))
+
+
+def only_ones(keys: Sequence[Any], rows: Sequence[Any]) -> dict[Any, Any]:
+    """The one row of each key, or `Several`."""
+    found: dict[Any, Any] = dict(zip(keys, rows, strict=True))
+    if len(found) < len(keys):
+        found.update((key, Several(count)) for key, count in Counter(keys).items() if count > 1)
+    return found
 
 
 def each_once(
