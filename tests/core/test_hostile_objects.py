@@ -219,7 +219,14 @@ class TestReprs:
         class Odd(metaclass=Meta):
             pass
 
+        class OddError(Exception, metaclass=Meta):
+            pass
+
         async def law():
+            failing = DataLoader(Once(lambda keys: [OddError() if key else Odd() for key in keys]))
+            good, bad = await outcomes(failing.load(0), failing.load(1))
+            assert isinstance(good, Odd)
+            assert isinstance(bad, OddError)
             loader = DataLoader(Once(lambda keys: [Odd() for _ in keys]))
             values = await asyncio.gather(loader.load(1), loader.load(2), loader.load_many([1, 2]))
             assert isinstance(values[0], Odd)

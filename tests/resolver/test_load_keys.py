@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 import pytest
 from pydantic import BaseModel, PrivateAttr, computed_field
@@ -246,6 +246,25 @@ class TestCompositeKeys:
             "Row.one: Load(by=('id', 'no')) makes a tuple of each key, and the loader's keys are int"
         )
         assert "Row.two: " in problems[1]
+
+    def test_the_type_of_a_loader_s_keys_is_that_of_its_loader_class(self, run):
+        """And of no other generic class that it inherits from."""
+
+        class Tagged(Generic[V]):
+            pass
+
+        class Prices(Tagged[tuple[int, str]], DataLoader[int, int]):
+            async def batch_load_fn(self, keys: list[int]) -> list[int]:
+                return keys
+
+        class Row(BaseModel):
+            id: int = 1
+            no: int = 1
+            good: Annotated[int, Load(Prices, by="id")] = 0
+            bad: Annotated[int, Load(Prices, by=("id", "no"))] = 0
+
+        (problem,) = problems_of(run, Row())
+        assert "Row.bad" in problem
 
     def test_a_single_key_for_a_loader_of_tuples_is_a_mistake(self, run):
         """The other way round."""
