@@ -9,7 +9,8 @@
 
 The first run makes an environment in benchmarks/.venv, of the Python that runs it, and installs the peers
 there. dloader itself is taken from this checkout. The database cases use SQLite in a temporary file, and
-PostgreSQL and MariaDB where DLOADER_POSTGRES and DLOADER_MARIADB say (SQLAlchemy URLs), in tables of their own.
+PostgreSQL and MariaDB where DLOADER_POSTGRES and DLOADER_MARIADB say (SQLAlchemy URLs), in tables of their own. The
+store cases start a Redis server on a free port, if one is installed.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--only",
         metavar="CASES",
         action="append",
-        help="a group (loader, resolver, latency, database) or a part of cases' names; may be repeated",
+        help="a group (loader, resolver, latency, database, store) or a part of cases' names; may be repeated",
     )
     parser.add_argument("--loop", choices=("asyncio", "uvloop"), help="only on this event loop")
     parser.add_argument("--gc", choices=("on", "off"), help="only with the garbage collector on or off")

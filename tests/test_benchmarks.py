@@ -113,6 +113,18 @@ class TestDatabases:
         return {name: count["statements"] for name, count in counts.items()}
 
 
+class TestStores:
+    """Beside caches; the job "benchmarks" of the gate has all of them."""
+
+    @pytest.mark.parametrize(("state", "most"), [("found", 1), ("missing", 2)])
+    def test_a_batch_is_one_round_trip_and_writing_it_another(self, state: str, most: int) -> None:
+        cases = {case.name: case for case in GROUPS["store"](SMOKE)}
+        if not cases:
+            pytest.skip(f"needs {peers.missing.get('Redis', 'redis')}")
+        counts = measure(cases[f"10 keys, {state}"], SMOKE, modes()[:1]).counts
+        assert counts["dloader"] == counts["by hand, MGET and JSON"] == {"round trips": most}
+
+
 class TestLatency:
     """Time is not looked at, but who was called how often is."""
 

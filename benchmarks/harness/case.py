@@ -89,6 +89,8 @@ class Settings:
     companies: int = 20
     roots: tuple[int, ...] = (1, 10, 40, 1_000)
     """How many companies the cases of mapped classes have."""
+    stored: tuple[int, ...] = (100, 1_000)
+    """How many keys the batches of the store cases have."""
     rounds: tuple[int, int] = (2, 60)
     """Least and most rounds per case."""
     budget: float = 8.0

@@ -30,6 +30,7 @@ SMOKE = Settings(
     delay=0.01,
     companies=2,
     roots=(1, 2),
+    stored=(10,),
     rounds=(1, 1),
     budget=0.0,
 )

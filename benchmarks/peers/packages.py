@@ -18,6 +18,9 @@ PACKAGES = (
     "aiosqlite>=0.20",
     "asyncpg>=0.30",
     "asyncmy>=0.2.10",
+    "redis[hiredis]>=8.0",
+    "cashews==7.6.0",
+    "aiocache==0.12.3",
     "uvloop>=0.21; sys_platform != 'win32'",
 )
 OLD_DLOADER = Path(sys.prefix) / "dloader-2025.7"

@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.harness.results import Record, SampleRecord, WayRecord, distance
 
-CPU_GROUPS = ("database",)
+CPU_GROUPS = ("database", "store")
 """Where others than the event loop's thread work too, so that CPU time is a figure of its own."""
 
 

@@ -1,0 +1,1 @@
+"""Stores: what keeping values in Redis costs."""
