@@ -17,6 +17,9 @@ __all__ = ("NoName", "identified", "key_name", "key_of", "tag_of")
 MOST = 200
 """Longer names of keys are hashed."""
 
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+"""Made once: `json.dumps` would make one for each key."""
+
 
 class NoName(Exception):  # noqa: N818 - it is caught where it is made an error of
     """There is no stable text for an object."""
@@ -28,7 +31,7 @@ def key_name(key: object) -> str:
     Raises:
         NoName: It is of a type whose objects have none.
     """
-    name = json.dumps(_plain_key(key), ensure_ascii=False, separators=(",", ":"))
+    name = repr(key) if type(key) is int else _json(_plain_key(key))  # as most keys are: it is the same
     return name if len(name) <= MOST else "#" + sha256(name.encode()).hexdigest()
 
 
