@@ -456,13 +456,7 @@ async def finish_stored(loaders: Iterable[DataLoader[Any, Any]]) -> None:
 
 
 def forget_without_store(loader: DataLoader[Any, Any]) -> None:
-    """Forget what a loader has cached, as its own transaction sees something else now than all others.
-
-    Its store is left alone: nothing is deleted there; and from now on it neither reads it nor writes to it.
-    """
-    level = _pending(loader).queue.fetch.store
-    if level is not None:
-        level.bypass()
+    """Forget what a loader has cached, and what is under way; nothing is deleted in its store."""
     getattr(loader, "_dloader_forget_all")()  # noqa: B009
 
 

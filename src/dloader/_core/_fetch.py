@@ -38,10 +38,6 @@ class Store(Protocol):
         """Delete all keys of loaders like this one."""
         ...
 
-    def bypass(self) -> None:
-        """Have it asked and told nothing more, but what is cleared."""
-        ...
-
     async def aclose(self) -> None:
         """Finish what is being written and deleted."""
         ...

@@ -18,10 +18,11 @@ from dloader._core._fetch import not_awaitable
 from dloader._core._hooks import tell_watchers
 from dloader._core._results import in_order
 from dloader._core._store_policy import StorePolicy
-from dloader._core._stored_batch import StoredBatch
+from dloader._core._stored_batch import Keeping, StoredBatch
+from dloader._stored._generations import EVERY_GENERATION, generation_names, generations
 from dloader._stored._guard import Guard, check_store, guard_of
 from dloader._stored._names import NoName, key_of
-from dloader._stored._values import ABSENT, NOTHING
+from dloader._stored._values import ABSENT, NOTHING, Values
 from dloader.errors import MissingKeyError
 from dloader.store import Store
 
@@ -51,7 +52,6 @@ class SecondLevel:
         "__weakref__",
         "_cache",
         "_guard",
-        "_is_bypassed",
         "_listens",
         "_listens_after",
         "_partitions",
@@ -83,8 +83,6 @@ class SecondLevel:
         self._work: set[asyncio.Task[None]] = set()
         self.hits = 0
         """How many keys the store has answered."""
-        self._is_bypassed = False
-        """Whether the loader sees what nobody else may, what its own transaction has written say."""
 
     # -- loading ---------------------------------------------------------------------------------------------
 
@@ -94,12 +92,23 @@ class SecondLevel:
         Returns:
             What the batch function returned, or values in the order of the keys.
         """
-        ttl = self.policy.ttl
-        if ttl is None or self._is_bypassed:
-            return await called(self.policy.loader(), function, keys)
-        names = self._names(keys, list(batch.entries))
+        policy, kept = self.policy, self.policy.kept
+        ttl, mark, generation = policy.ttl, None, None
+        if ttl is not None and kept is not None:
+            mark = kept.mark()
+            if mark is None or not all(map(kept.takes, keys)):
+                ttl = None
+            else:
+                subjects = kept.subjects()
+                generation = await generations(self.guard(), subjects)
+                if generation is None or kept.subjects() != subjects:  # of columns that were wanted meanwhile
+                    ttl = None
+        if ttl is None:
+            return await called(policy.loader(), function, keys)
+        names = self._names(keys, list(batch.entries), generation)
         places = dict(zip(names, zip(keys, batch.result_keys, strict=True), strict=True))
-        work = StoredBatch(self, self.guard(), ttl, places, partial(self._call, function))
+        keeping = Keeping(policy.values(), ttl, lambda: kept is None or kept.mark() == mark)
+        work = StoredBatch(self, self.guard(), keeping, places, partial(self._call, function))
         await work.fill()
         return [work.values[name] for name in names]
 
@@ -120,10 +129,10 @@ class SecondLevel:
             self._listens = asyncio.get_running_loop().call_later(after, partial(_listen, ref(self), guard))
         return guard
 
-    def _names(self, keys: Sequence[Any], cache_keys: Sequence[Any]) -> list[str]:
+    def _names(self, keys: Sequence[Any], cache_keys: Sequence[Any], generation: object) -> list[str]:
         """What the keys of one batch are called in the store."""
         partition = self._split(cache_keys[0])[0]
-        tag = self.policy.tag(partition)
+        tag = self.policy.tag(partition, generation)
         if self._pending.is_partitioned:
             self._partitions[tag] = partition
         return [
@@ -135,15 +144,15 @@ class SecondLevel:
         """The partition of a key, and what stands for it there."""
         return cache_key if self._pending.is_partitioned else (None, cache_key)
 
-    def read(self, found: Mapping[str, bytes]) -> dict[str, Any]:
+    def read(self, found: Mapping[str, bytes], of: Values) -> dict[str, Any]:
         """The values of what the store had; what cannot be read any more is deleted there."""
-        values = self.policy.values().read(found)
+        values = of.read(found)
         self.hits += len(values)
         if len(values) < len(found):
             self.guard().clear([name for name in found if name not in values], self)
         return values
 
-    def write(self, values: Mapping[str, Any], leases: Mapping[str, bytes], ttl: float) -> None:
+    def write(self, values: Mapping[str, Any], leases: Mapping[str, bytes], keeping: Keeping) -> None:
         """Begin to write what was loaded for leased keys, and give back the leases of what is not to be kept."""
         guard, negative_ttl = self.guard(), self.policy.negative_ttl
         if not (leases and guard.takes_writes):
@@ -162,11 +171,11 @@ class SecondLevel:
                 )
             )
             leases = {name: lease for name, lease in leases.items() if name not in nothing}
-        of = self.policy.values()
+        of = keeping.of
         texts = of.texts(
             {name: value for name, value in values.items() if name in leases and name not in nothing}
         )
-        self._keep(guard.write(partial(of.checked, texts, values), leases, ttl))
+        self._keep(guard.write(partial(of.checked, texts, values), leases, keeping.ttl))
 
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._work.add(task)
@@ -176,14 +185,24 @@ class SecondLevel:
 
     def clear(self, key: Any, cache_key: Hashable) -> None:
         """Delete a key in the store, there and for all others."""
-        if self.policy.ttl is not None:
+        if self._subjects is not None:
+            self._delete(self._subjects)
+        elif self.policy.ttl is not None:
             partition, plain = self._split(cache_key)
             self._delete([self.policy.name(self.policy.tag(partition), key, plain)])
 
     def clear_all(self) -> None:
         """Delete all that loaders like this one have in the store, in the partition that runs here."""
-        if self.policy.ttl is not None:
+        if self._subjects is not None:
+            self._delete(self._subjects)
+        elif self.policy.ttl is not None:
             self._delete([self.policy.tag(self._pending.partition_here())])
+
+    @property
+    def _subjects(self) -> list[str] | None:
+        """The generations of what a loader of our own reads, whose values have more names than anybody knows."""
+        kept = self.policy.kept
+        return None if kept is None else generation_names(kept.subjects())
 
     def _delete(self, names: list[str]) -> None:
         try:
@@ -196,6 +215,11 @@ class SecondLevel:
         """Others have deleted keys; some may be this loader's."""
         if self.policy.loader() is None:
             return  # let go of, and not collected yet: nobody asks it any more
+        subjects = self._subjects
+        if subjects is not None:
+            if not {EVERY_GENERATION, *subjects}.isdisjoint(names):
+                self.forget_all()
+            return
         for name in names:
             end = name.index("}:") + 2 if "}:" in name else 0
             tag = name[:end]
@@ -226,10 +250,6 @@ class SecondLevel:
             self._pending.outdate(cache_key, primed=False)
         self._cache.clear()
         tell_watchers("keys_forgotten", self.policy.loader(), None)
-
-    def bypass(self) -> None:
-        """Neither read the store nor write to it any more; what is cleared is still deleted there."""
-        self._is_bypassed = True
 
     # -- the end ---------------------------------------------------------------------------------------------
 

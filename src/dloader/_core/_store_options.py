@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dloader._stored._kept import Kept
 
 __all__ = ("StoreOptions",)
 
@@ -23,5 +26,9 @@ class StoreOptions:
     """The parameters that values do not depend on: ways to the source, say."""
     # Not annotated: it would count among the options of a class.
     store_key = None
-    _store_identity: object = None
-    """What classes of our own say beside their name."""
+    if TYPE_CHECKING:
+
+        @property
+        def _store_kept(self) -> Kept | None: ...
+    else:
+        _store_kept = None  # of classes of our own; what users' say is all above

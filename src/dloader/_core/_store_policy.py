@@ -7,15 +7,14 @@ from typing import Any, final
 from weakref import WeakKeyDictionary
 
 from dloader._core._parameters import declared_names
+from dloader._stored._kept import Kept
 from dloader._stored._names import NoName, identified, key_name, tag_of
+from dloader._stored._seconds import checked_seconds
 from dloader._stored._values import Values, value_type_of
 from dloader._text import shorten
 from dloader.errors import OptionError
 
 __all__ = ("StorePolicy",)
-
-LONGEST = 30 * 24 * 3600.0
-"""For how many seconds values are kept at most: longer than a store remembers that all of a loader was cleared."""
 
 _values: WeakKeyDictionary[type, tuple[Any, Values]] = WeakKeyDictionary()
 """By loader class, its `store_type` and what follows from it: to read a type takes far longer than a request."""
@@ -45,8 +44,26 @@ class StorePolicy:
             OptionError: Something is.
         """
         _ = self.negative_ttl
-        if self.ttl is not None:
+        kept = self.kept
+        if kept is not None:
+            kept.check(self._is_covered)
+        elif self.ttl is not None:
             self.tag(None)
+
+    @property
+    def kept(self) -> Kept | None:
+        """What a loader of our own says of its values."""
+        kept: Kept | None = getattr(self.loader(), "_store_kept")  # noqa: B009 - it is no option of users
+        return kept
+
+    @property
+    def _namespaces(self) -> tuple[object, object]:
+        return self.loader().store_namespace, self._namespace
+
+    @property
+    def _is_covered(self) -> bool:
+        """Whether a namespace says what values depend on, where nobody could tell."""
+        return self._namespaces != (None, None)
 
     @property
     def ttl(self) -> float | None:
@@ -64,7 +81,9 @@ class StorePolicy:
         Raises:
             OptionError: It does not say what they are, or there is no JSON for them.
         """
-        loader = self.loader()
+        loader, kept = self.loader(), self.kept
+        if kept is not None:
+            return kept.values()
         cls: type = loader.__class__
         kind, found = _values.get(cls, (None, None))
         if found is None or loader.store_type is not kind:
@@ -79,21 +98,26 @@ class StorePolicy:
             _values[cls] = kind, found
         return found
 
-    def tag(self, partition: Hashable) -> str:
-        """What the names of its keys begin with, for all keys of a partition."""
-        loader = self.loader()
+    def tag(self, partition: Hashable, generation: object = None) -> str:
+        """What the names of its keys begin with, for all keys of a partition.
+
+        Args:
+            partition: The partition.
+            generation: That of what they are read from, of loaders of our own.
+        """
+        loader, kept = self.loader(), self.kept
         cls: type = loader.__class__
-        namespaces = (loader.store_namespace, self._namespace)
         said: list[object] = [
             self.values().schema,
-            getattr(loader, "_store_identity"),  # noqa: B009 - what classes of our own say beside their name
-            _identified(loader, "store_namespace", namespaces, is_covered=False),
+            None if kept is None else kept.identity(self._is_covered),
+            generation,
+            _identified(loader, "store_namespace", self._namespaces, is_covered=False),
             _identified(loader, "partition", partition, is_covered=False),
         ]
         for name in declared_names(cls, self._base):
             value = getattr(loader, name, None)
             if name not in loader.store_ignore and not _is_resource(value):
-                said.append([name, _identified(loader, name, value, is_covered=namespaces != (None, None))])
+                said.append([name, _identified(loader, name, value, is_covered=self._is_covered)])
         return tag_of(loader.name, cls, said)
 
     def name(self, tag: str, key: Any, cache_key: Hashable) -> str:
@@ -114,15 +138,7 @@ class StorePolicy:
 
 
 def _seconds(loader: Any, option: str) -> float | None:
-    seconds = getattr(loader, option)
-    if seconds is None:
-        return None
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds <= LONGEST:
-        raise OptionError(
-            f"loader {loader.name!r}: {option} takes seconds, more than none and no more than 30 days, or None, "
-            f"not {shorten(seconds)}"
-        )
-    return seconds
+    return checked_seconds(f"loader {loader.name!r}", option, getattr(loader, option))
 
 
 def _identified(loader: Any, name: str, value: object, is_covered: bool) -> object:

@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from typing import Any, Protocol, final
+from typing import Any, NamedTuple, Protocol, final
 
 from dloader._stored._guard import Guard
+from dloader._stored._values import Values
 from dloader.store import Got
 
-__all__ = ("StoredBatch",)
+__all__ = ("Keeping", "StoredBatch")
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.002, 0.05
 """Seconds between two looks at what others load."""
 
 
+class Keeping(NamedTuple):
+    """How the values of one batch are kept: as the loader said when it began, whatever it says meanwhile."""
+
+    of: Values
+    """What makes bytes of them."""
+    ttl: float
+    is_right: Callable[[], bool]
+    """Whether what was loaded is what others would load, too."""
+
+
 class Level(Protocol):
     """What reads and writes values."""
 
-    def read(self, found: Mapping[str, bytes], /) -> dict[str, Any]:
+    def read(self, found: Mapping[str, bytes], of: Values, /) -> dict[str, Any]:
         """The values of what the store had."""
         ...
 
-    def write(self, values: Mapping[str, Any], leases: Mapping[str, bytes], ttl: float, /) -> None:
+    def write(self, values: Mapping[str, Any], leases: Mapping[str, bytes], keeping: Keeping, /) -> None:
         """Begin to write what was loaded, and give back the leases of the rest."""
         ...
 
@@ -31,19 +42,19 @@ class Level(Protocol):
 class StoredBatch:
     """One batch on its way through a store; lives until it has its values."""
 
-    __slots__ = ("_call", "_guard", "_level", "_places", "_ttl", "values")
+    __slots__ = ("_call", "_guard", "_keeping", "_level", "_places", "values")
 
     def __init__(
         self,
         level: Level,
         guard: Guard,
-        ttl: float,
+        keeping: Keeping,
         places: Mapping[str, tuple[Any, Hashable]],
         call: Callable[[Sequence[tuple[Any, Hashable]]], Awaitable[Sequence[Any]]],
     ) -> None:
         self._level = level
         self._guard = guard
-        self._ttl = ttl
+        self._keeping = keeping
         self._places = places
         """By name, the keys as they are given to the batch function, and what stands for them in its results."""
         self._call = call
@@ -65,7 +76,7 @@ class StoredBatch:
     async def _take(self, names: Sequence[str], got: Got | None) -> list[str]:
         """Take what the store has, load what nobody else does, and return the names of what others load."""
         got = got or await self._guard.get(names) or Got({}, {})
-        found = self._level.read(got.values) if got.values else {}
+        found = self._level.read(got.values, self._keeping.of) if got.values else {}
         self.values.update(found)
         waiting = set(got.waiting)
         missing = [name for name in names if name not in found and name not in waiting]
@@ -82,5 +93,6 @@ class StoredBatch:
                 raise
             values = [error] * len(names)  # the others have theirs
         finally:
-            self._level.write(dict(zip(names, values, strict=False)), leases, self._ttl)
+            kept = dict(zip(names, values, strict=False)) if self._keeping.is_right() else {}
+            self._level.write(kept, leases, self._keeping)
         self.values.update(zip(names, values, strict=True))

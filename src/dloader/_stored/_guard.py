@@ -17,7 +17,7 @@ from dloader._text import shorten
 from dloader.errors import OptionError
 from dloader.store import Got, Store
 
-__all__ = ("Guard", "Listener", "check_store", "guard_of")
+__all__ = ("Guard", "Listener", "check_store", "guard_of", "guards_here")
 
 T = TypeVar("T")
 logger = logging.getLogger("dloader")
@@ -137,13 +137,17 @@ class Guard:
     def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work, name="dloader: write to a store")
         self._writes.add(task)
-        task.add_done_callback(self._writes.discard)
+        task.add_done_callback(partial(self._ended, self._store))
         return task
+
+    def _ended(self, _store: Store, task: asyncio.Task[None]) -> None:
+        """A call has ended, for which the store was kept: who began it may have let go of it."""
+        self._writes.discard(task)
 
     # -- deletes ---------------------------------------------------------------------------------------------
 
-    def clear(self, names: Sequence[str], sender: Listener) -> None:
-        """Delete keys, and tell the loaders that are here at once."""
+    def clear(self, names: Sequence[str], sender: Listener | None) -> None:
+        """Delete keys, and tell the loaders that are here at once, but who says it."""
         for listener in list(self._listeners):
             if listener is not sender:
                 listener.heard(names)
@@ -253,6 +257,16 @@ def guard_of(store: Store) -> Guard:
     if guard is None:
         by_store[store] = guard = Guard(store)
     return guard
+
+
+def guards_here() -> list[Guard]:
+    """Those of all stores that are used on the event loop that runs here; of none where none runs."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return []
+    guards = _guards.get(loop)
+    return [] if guards is None else list(guards.values())
 
 
 def check_store(where: str, store: object) -> None:

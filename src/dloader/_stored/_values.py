@@ -31,6 +31,8 @@ class Values:
     Args:
         kind: The type.
         where: Whose it is, for messages.
+        config: How Pydantic writes it, if it is no type that says that itself.
+        described: What is another text for what is written in another way. Default: what Pydantic says of it.
 
     Raises:
         OptionError: Pydantic knows no way to write it as JSON, or is not installed.
@@ -38,7 +40,13 @@ class Values:
 
     __slots__ = ("_many", "_one", "schema")
 
-    def __init__(self, kind: Any, where: str) -> None:
+    def __init__(
+        self,
+        kind: Any,
+        where: str,
+        config: Mapping[str, Any] | None = None,
+        described: str | None = None,
+    ) -> None:
         try:
             pydantic: Any = import_module("pydantic")
         except ModuleNotFoundError as error:
@@ -46,14 +54,15 @@ class Values:
                 f'{where} is kept in a store, which takes Pydantic: pip install "dloader[resolver]"'
             ) from error
         try:
-            self._one: Any = pydantic.TypeAdapter(kind)
+            self._one: Any = pydantic.TypeAdapter(kind, config=config)
         except pydantic.errors.PydanticUserError as error:
             raise OptionError(
                 f"{where} cannot be kept in a store: Pydantic cannot read {shorten(kind)}, the type of its values; "
                 f"name another in DataLoader[key, value] or store_type = ..."
             ) from error
         try:
-            described = json.dumps(self._one.json_schema(mode="serialization"), sort_keys=True)
+            if described is None:
+                described = json.dumps(self._one.json_schema(mode="serialization"), sort_keys=True)
         except pydantic.errors.PydanticUserError:  # a type of the application's that says nothing of schemas
             described = repr(kind)
         self.schema = sha256(described.encode()).hexdigest()
@@ -115,9 +124,9 @@ def _is_alike(back: Any, value: Any) -> bool:
     kind: Any = value.__class__
     if type(back) is not kind:
         return False
-    if kind in (list, tuple):
+    if issubclass(kind, (list, tuple)):
         return len(back) == len(value) and all(map(_is_alike, back, value))
-    if kind is dict:
+    if issubclass(kind, dict):
         return back.keys() == value.keys() and all(_is_alike(back[key], each) for key, each in value.items())
     inside = getattr(value, "__dict__", None)
     return not inside or _is_alike(vars(back), inside)

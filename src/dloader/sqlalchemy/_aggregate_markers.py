@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +12,7 @@ from sqlalchemy.orm import QueryableAttribute
 from dloader import OptionError
 from dloader.resolver._markers import MarkedField
 from dloader.sqlalchemy._expressions import Same, as_condition, as_value
+from dloader.sqlalchemy._json_types import refused
 from dloader.sqlalchemy._loader import AggregateLoader
 from dloader.sqlalchemy._lookup import Lookup, refuse_strangers
 from dloader.sqlalchemy._markers import LookupMarker, given
@@ -27,6 +29,9 @@ class Aggregate(LookupMarker[AggregateLoader]):
         expression: An SQL expression, as ``func.sum(Member.salary)``.
         where: An SQL expression that targets must meet.
         session: The loader parameter that has the session.
+        store_ttl: For how many seconds a store keeps what is found; see docs/redis.md. Default: not at all.
+        store_ttl: For how many seconds a store keeps what is found; see docs/redis.md. Default: not at all.
+        store_negative_ttl: The same for values that are None. Default: not at all.
 
     Raises:
         OptionError: An argument cannot be used.
@@ -36,9 +41,16 @@ class Aggregate(LookupMarker[AggregateLoader]):
     """
 
     def __init__(
-        self, attribute: Any, expression: Any, *, where: Any = None, session: str = "session"
+        self,
+        attribute: Any,
+        expression: Any,
+        *,
+        where: Any = None,
+        session: str = "session",
+        store_ttl: float | None = None,
+        store_negative_ttl: float | None = None,
     ) -> None:
-        super().__init__(attribute, session)
+        super().__init__(attribute, session, store_ttl, store_negative_ttl)
         if not isinstance(attribute, (QueryableAttribute, AssociationProxyInstance)):
             raise OptionError(f"{self!r}: it takes a relationship of a mapped class, as Office.members")
         self._where = as_condition(repr(self), where)
@@ -71,6 +83,12 @@ class Aggregate(LookupMarker[AggregateLoader]):
         """See `FillMarker.loader`."""
         return self._class
 
+    def problems(self, field: MarkedField, /) -> Iterable[str]:
+        """See `FieldMarker.problems`."""
+        yield from super().problems(field)
+        if self._kept and self._expression is not None:
+            yield from map(self._not_json, refused(self._expression))
+
     @property
     def label(self) -> str:
         """The name of its loaders."""
@@ -85,6 +103,7 @@ class Count(Aggregate):
         attribute: The relationship, as ``Office.members``.
         where: An SQL expression that targets must meet.
         session: The loader parameter that has the session.
+        store_ttl: For how many seconds a store keeps what is found; see docs/redis.md. Default: not at all.
 
     Raises:
         OptionError: An argument cannot be used.
@@ -93,8 +112,15 @@ class Count(Aggregate):
         ``headcount: Annotated[int, Count(Office.members)]``
     """
 
-    def __init__(self, attribute: Any, *, where: Any = None, session: str = "session") -> None:
-        super().__init__(attribute, None, where=where, session=session)
+    def __init__(
+        self,
+        attribute: Any,
+        *,
+        where: Any = None,
+        session: str = "session",
+        store_ttl: float | None = None,
+    ) -> None:
+        super().__init__(attribute, None, where=where, session=session, store_ttl=store_ttl)
 
     def empty(self, field: MarkedField, /) -> object:  # noqa: ARG002 - see the base
         """See `FillMarker.empty`."""

@@ -11,9 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from dloader import AmbiguousKeyError, DataLoader, MissingKeyError, OptionError, Requested
 from dloader._text import shorten
-from dloader.lowlevel import for_callers_alone
+from dloader.lowlevel import for_callers_alone, forget_without_store
 from dloader.sqlalchemy._columns import RowColumns
 from dloader.sqlalchemy._criteria import everywhere
+from dloader.sqlalchemy._kept import Keepable, KeptLookup, Memory
 from dloader.sqlalchemy._key_types import KeyCheck
 from dloader.sqlalchemy._lookup import Lookup
 from dloader.sqlalchemy._pages import Page, PageKey, Shape, shape_of
@@ -34,9 +35,12 @@ class LookupLoader(DataLoader[Any, Any], abc.ABC):
 
     if TYPE_CHECKING:
         options: Sequence[Any] = ()
+        _memory: Memory | None
     else:
         options: Options = ()
+        _memory = None  # not annotated: it would be a parameter
 
+    store_ignore = ("options",)  # what they do stands in the statements
     _session_name: ClassVar[str]
     _lookup: ClassVar[Lookup]
     _check: ClassVar[KeyCheck]
@@ -59,6 +63,18 @@ class LookupLoader(DataLoader[Any, Any], abc.ABC):
     @abc.abstractmethod
     async def _read(self, reader: Any, keys: list[Any]) -> dict[Any, Any]:
         """The value of each key."""
+
+    @abc.abstractmethod
+    def _keepable(self) -> Keepable:
+        """What is kept in a store, of what is wanted now."""
+
+    @property
+    def _store_kept(self) -> KeptLookup | None:
+        if self.store_ttl is None:
+            return None
+        if self._memory is None:
+            self._memory = Memory()
+        return KeptLookup(self, self._source, self._mapper, self.options, self._keepable(), self._memory)
 
     @property
     def _source(self) -> Any:
@@ -226,7 +242,7 @@ class RowLoader(LookupLoader):
         """Read from now on what is wanted now; what was read with fewer columns is forgotten."""
         if self._wanted is not None:
             self._parts.clear()
-            self.clear_all()
+            forget_without_store(self)
         self._wanted = self._columns_wanted()
 
     def _columns_wanted(self) -> RowColumns:
@@ -292,6 +308,9 @@ class RowLoader(LookupLoader):
             self._parts[dialect] = parts
         return parts
 
+    def _keepable(self) -> Keepable:
+        return self._statements.kept_rows(self._columns, self._kind, self.name, None)
+
     @property
     def _kind(self) -> type[dict[str, Any]]:
         """What rows are made of."""
@@ -320,6 +339,9 @@ class PageLoader(RowLoader):
 
     _has_total: ClassVar[bool]
 
+    def _keepable(self) -> Keepable:
+        return self._statements.kept_rows(self._columns, self._kind, self.name, self._has_total)
+
     async def _read(self, reader: Any, keys: list[Any]) -> dict[Any, Any]:
         rows = self._lookup.limit or 0
         paged = {
@@ -333,6 +355,9 @@ class AggregateLoader(LookupLoader):
     """Loads a number for each key."""
 
     _expression: ClassVar[Any]
+
+    def _keepable(self) -> Keepable:
+        return self._statements.kept_aggregate(self._expression, self.name)
 
     async def _read(self, reader: Any, keys: list[Any]) -> dict[Any, Any]:
         select = self._statements.aggregate(self._expression, reader.dialect)

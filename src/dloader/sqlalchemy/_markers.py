@@ -13,12 +13,14 @@ from sqlalchemy.orm import QueryableAttribute
 
 from dloader import OptionError
 from dloader._sources import StandIn
+from dloader._stored._seconds import checked_seconds
 from dloader._text import shorten
 from dloader.resolver._markers import MarkedField
 from dloader.resolver._plan._annotations import admits_none, classes_in
-from dloader.sqlalchemy._columns import missing_columns
+from dloader.sqlalchemy._columns import all_columns, columns_of, missing_columns
 from dloader.sqlalchemy._expressions import as_condition, as_order, order_terms
 from dloader.sqlalchemy._is_a import is_a
+from dloader.sqlalchemy._json_types import refused_columns
 from dloader.sqlalchemy._loader import (
     LookupLoader,
     PageLoader,
@@ -32,6 +34,7 @@ from dloader.sqlalchemy._pages import Page
 from dloader.sqlalchemy._parts import part_order
 from dloader.sqlalchemy._relations import AnyMapper, by_columns, by_statement
 from dloader.sqlalchemy._relationships import relation_of
+from dloader.sqlalchemy._transactions import follow_all
 
 __all__ = ("ByKey", "LookupMarker", "Query", "Related")
 
@@ -44,7 +47,13 @@ class LookupMarker(StandIn[L], OfRelation):
     The mapping is read when it is first needed: markers may be written before all mapped classes are.
     """
 
-    def __init__(self, given: Any, session: str) -> None:
+    def __init__(
+        self,
+        given: Any,
+        session: str,
+        store_ttl: float | None = None,
+        store_negative_ttl: float | None = None,
+    ) -> None:
         if not isinstance(session, str) or not session.isidentifier():
             raise OptionError(
                 f"{type(self).__name__}(session=) takes the name of the loader parameter that has the session, "
@@ -52,6 +61,15 @@ class LookupMarker(StandIn[L], OfRelation):
             )
         self._given = given
         self._session = session
+        label = type(self).__name__
+        ttl = checked_seconds(label, "store_ttl", store_ttl)
+        negative_ttl = checked_seconds(label, "store_negative_ttl", store_negative_ttl)
+        if ttl is None and negative_ttl is not None:
+            raise OptionError(f"{label}: store_negative_ttl goes with store_ttl, which is missing")
+        self._kept: dict[str, Any] = {}
+        if ttl is not None:
+            self._kept = {"store_ttl": ttl, "store_negative_ttl": negative_ttl}
+            follow_all()
 
     @property
     @abstractmethod
@@ -70,7 +88,8 @@ class LookupMarker(StandIn[L], OfRelation):
 
     def _class_of(self, base: type[Any], *identity: object, **attributes: Any) -> type[Any]:
         """The class of the loaders of its look-up."""
-        return loader_class(base, self.label, self.lookup, *identity, **attributes)
+        kept = self._kept
+        return loader_class(base, self.label, self.lookup, *identity, *kept.items(), **attributes, **kept)
 
     def key(self, field: MarkedField, /) -> str | tuple[str, ...]:  # noqa: ARG002 - see the base
         """See `FillMarker.key`."""
@@ -87,6 +106,9 @@ class LookupMarker(StandIn[L], OfRelation):
                     f"{self!r} needs the column {key} as its key, and the field {key} of {field.owner.__qualname__} "
                     f"is {marker!r}: give that field another name"
                 )
+
+    def _not_json(self, what: str) -> str:
+        return f"{self!r}: store_ttl keeps values as JSON, which does not carry {what}"
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({getattr(self._given, '__name__', self._given)})"
@@ -137,8 +159,14 @@ class RowMarker(LookupMarker[RowLoader]):
             yield f"{self!r} gives one row or none, and the field is a list of them"
         if not (_holds_models(field) or takes_rows(field.annotation)):
             yield f"{self!r} gives rows, and the field holds no model of them: declare one with the columns wanted"
-        for model in models_in(classes_in(field.annotation)[0]):
-            yield from missing_columns(model, relation.mapper, relation.named)
+        models = models_in(classes_in(field.annotation)[0])
+        missing = [
+            each for model in models for each in missing_columns(model, relation.mapper, relation.named)
+        ]
+        yield from missing
+        if self._kept and not missing:
+            columns = columns_of(models, relation) if _holds_models(field) else all_columns(relation)
+            yield from map(self._not_json, refused_columns(columns))
 
 
 def _holds_models(field: MarkedField) -> bool:
@@ -171,6 +199,8 @@ class Related(RowMarker):
         limit: The most targets for each parent; of a field that holds a `Page`, how many it has.
         total: Whether a field that holds a `Page` counts all targets, which is another statement.
         session: The loader parameter that has the session.
+        store_ttl: For how many seconds a store keeps what is found; see docs/redis.md. Default: not at all.
+        store_negative_ttl: The same for keys that nothing has. Default: not at all.
         pages: How a part of each parent's targets is read: "lateral" or "row_number". Default: "lateral" where the
             mapping shows an index that fits.
 
@@ -191,12 +221,14 @@ class Related(RowMarker):
         total: bool = False,
         session: str = "session",
         pages: str | None = None,
+        store_ttl: float | None = None,
+        store_negative_ttl: float | None = None,
     ) -> None:
         if not isinstance(attribute, (QueryableAttribute, AssociationProxyInstance)):
             raise OptionError(
                 f"Related takes a relationship of a mapped class, as Office.members, not {shorten(attribute)}"
             )
-        super().__init__(attribute, session)
+        super().__init__(attribute, session, store_ttl, store_negative_ttl)
         self._where = as_condition(repr(self), where)
         self._order_by = None if order_by is None else as_order(repr(self), order_by)
         if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
@@ -255,6 +287,8 @@ class ByKey(RowMarker):
         by: At a field: what holds the key, a field or a column of the row; names for a key of several parts.
         where: An SQL expression that the row must meet.
         session: The loader parameter that has the session.
+        store_ttl: For how many seconds a store keeps what is found; see docs/redis.md. Default: not at all.
+        store_negative_ttl: The same for keys that nothing has. Default: not at all.
 
     Raises:
         OptionError: An argument cannot be used.
@@ -270,8 +304,10 @@ class ByKey(RowMarker):
         by: str | tuple[str, ...] | None = None,
         where: Any = None,
         session: str = "session",
+        store_ttl: float | None = None,
+        store_negative_ttl: float | None = None,
     ) -> None:
-        super().__init__(target, session)
+        super().__init__(target, session, store_ttl, store_negative_ttl)
         names = by if isinstance(by, tuple) else (by,)
         if by is not None and not (names and all(isinstance(name, str) for name in names)):
             raise OptionError(
@@ -310,6 +346,8 @@ class Query(RowMarker):
         many: Whether a key has a list of rows, or the first and else None.
         by: At a field: what holds the key, as `ByKey` has it.
         session: The loader parameter that has the session.
+        store_ttl: For how many seconds a store keeps what is found; see docs/redis.md. Default: not at all.
+        store_negative_ttl: The same for keys that nothing has. Default: not at all.
 
     Raises:
         OptionError: An argument cannot be used.
@@ -326,8 +364,10 @@ class Query(RowMarker):
         many: bool = False,
         by: str | tuple[str, ...] | None = None,
         session: str = "session",
+        store_ttl: float | None = None,
+        store_negative_ttl: float | None = None,
     ) -> None:
-        super().__init__(statement, session)
+        super().__init__(statement, session, store_ttl, store_negative_ttl)
         self._key = key
         self._many = many
         self._by = checked_names(self, by)

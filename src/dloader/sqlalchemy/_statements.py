@@ -6,8 +6,13 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any, TypeVar, cast
 
+from sqlalchemy import func
+
+from dloader._stored._values import Values
 from dloader.sqlalchemy._aggregates import AggregateSelect
 from dloader.sqlalchemy._columns import ModelColumn, RowColumns, all_columns, column_named, columns_of
+from dloader.sqlalchemy._json_types import list_of, number_values, page_of_type, row_type, row_values
+from dloader.sqlalchemy._kept import Keepable
 from dloader.sqlalchemy._lookup import Lookup, RowSelect
 from dloader.sqlalchemy._parts import Parts
 
@@ -63,6 +68,52 @@ class Statements:
         """The select of an aggregate of some keys' rows; without an expression, of their number."""
         key = (AggregateSelect, id(expression), dialect)
         return self._found(key, None, lambda: AggregateSelect(self._lookup, expression, dialect))
+
+    def kept_rows(
+        self, columns: RowColumns, kind: type[dict[str, Any]], label: str, page: bool | None
+    ) -> Keepable:
+        """What is kept of the rows of a key.
+
+        Args:
+            columns: Those that are wanted.
+            kind: What rows are made of.
+            label: Of the loader.
+            page: None for all rows of a key; else whether their page has a total.
+        """
+        key = ("kept", columns.names, tuple(map(id, columns.expressions)), kind, page)
+        return self._found(key, columns, lambda: self._kept_rows(columns, kind, label, page))
+
+    def _kept_rows(
+        self, columns: RowColumns, kind: type[dict[str, Any]], label: str, page: bool | None
+    ) -> Keepable:
+        relation, lookup = self._lookup.relation, self._lookup
+        selected = [*columns.expressions, *relation.found.links, *relation.between, *relation.primary_key]
+        found = lookup.select_from(relation, columns, selected).order_by(*lookup.order_by)
+
+        def values() -> Values:
+            one = row_type(label, columns, kind)
+            held = page_of_type(one) if page is not None else list_of(one) if relation.many else one
+            return row_values(label, columns, held)
+
+        classes = [[repr(identity), places] for identity, places in columns.by_identity.items()]
+        how = [relation.repeats, relation.keeps_repeats, relation.many, page, columns.discriminator, classes]
+        return Keepable(found, values, [*self._kept_of, lookup.limit, how])
+
+    def kept_aggregate(self, expression: Any, label: str) -> Keepable:
+        """What is kept of an aggregate."""
+        relation = self._lookup.relation.distinct()
+        links = relation.found.links
+        value = func.count() if expression is None else expression
+        found = self._lookup.select_from(relation, None, [value, *links]).group_by(*links)
+        key = ("kept", id(expression))
+        return self._found(
+            key, None, lambda: Keepable(found, lambda: number_values(label, expression), self._kept_of)
+        )
+
+    @property
+    def _kept_of(self) -> list[object]:
+        target = self._lookup.relation.mapper.class_
+        return [target.__module__, target.__qualname__, self._lookup.session]
 
     def _once(
         self,

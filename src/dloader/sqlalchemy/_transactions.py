@@ -20,8 +20,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
 
 from dloader import DataLoader
+from dloader.lowlevel import forget_without_store
+from dloader.sqlalchemy import _written
 
-__all__ = ("begins", "connect", "ends", "is_connected", "watch")
+__all__ = ("begins", "connect", "ends", "follow_all", "is_connected", "watch")
 
 _tasks: WeakKeyDictionary[Session, asyncio.Task[Any]] = WeakKeyDictionary()
 """The statement of a session that runs."""
@@ -47,16 +49,41 @@ ENDS = (
 async def connect(session: AsyncSession, bind: Any) -> None:
     """Connect a session, and follow what happens to its transaction."""
     connected: Any = await session.connection(bind_arguments={"bind": bind})
-    connection: Connection = connected.sync_connection
+    sync = session.sync_session
+    _follow(sync, connected.sync_connection)
+    transaction = cast("SessionTransaction", sync.get_transaction())  # it has one now
+    _binds.setdefault(transaction, WeakSet()).add(bind)
+
+
+def _follow(session: Session, connection: Connection) -> None:
     if connection.engine not in _engines:
         _engines.add(connection.engine)
         event.listen(connection.engine, "after_cursor_execute", _executed)
         for name in ENDS:
             event.listen(connection.engine, name, _ending)
-    sync = session.sync_session
-    _sessions.setdefault(connection, WeakSet()).add(sync)
-    transaction = cast("SessionTransaction", sync.get_transaction())  # it has one now
-    _binds.setdefault(transaction, WeakSet()).add(bind)
+    _sessions.setdefault(connection, WeakSet()).add(session)
+
+
+def follow_all() -> None:
+    """Follow the transactions of all sessions from now on: who keeps rows in a store must know what they write."""
+    if not event.contains(Session, "after_begin", _has_begun):
+        event.listen(Session, "after_transaction_create", _begins)
+        event.listen(Session, "after_begin", _has_begun)
+        event.listen(Session, "after_transaction_end", _has_ended)
+
+
+def _begins(session: Session, transaction: SessionTransaction) -> None:
+    if transaction.parent is None:
+        _written.begins(session)
+
+
+def _has_begun(session: Session, _transaction: SessionTransaction, connection: Connection) -> None:
+    _follow(session, connection)
+
+
+def _has_ended(session: Session, transaction: SessionTransaction) -> None:
+    if transaction.parent is None:
+        _written.ended(session)
 
 
 def is_connected(session: AsyncSession, bind: Any) -> bool:
@@ -87,6 +114,7 @@ def _executed(connection: Connection, *arguments: Any) -> None:
         compiled = arguments[3].compiled
         if compiled is None or not isinstance(compiled.statement, SelectBase) or _writes(compiled.ctes):
             _clear(sessions)
+            _written.wrote(sessions, _written.tables_written(compiled, arguments[1]))
 
 
 def _writes(ctes: Iterable[Any] | None) -> bool:
@@ -117,4 +145,4 @@ async def _all_ended(tasks: list[asyncio.Task[Any]], _connection: object) -> Non
 def _clear(sessions: Iterable[Session]) -> None:
     for session in list(sessions):
         for loader in list(_loaders.get(session, ())):
-            loader.clear_all()
+            forget_without_store(loader)
