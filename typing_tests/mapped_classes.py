@@ -75,5 +75,12 @@ async def by_hand(loaders: LoaderRegistry, session: AsyncSession) -> None:
     loaders.get(ByKey(Member)).load_many([1, 2])
     loaders.get(Query(select(Member), key=Member.office_id, many=True)).load(1)
     loaders.get(Count(Office.members)).load(1)
+    kept = loaders.get(Related(Office.members, store_ttl=30, store_negative_ttl=2.5))
+    assert_type(kept.load(1), Future[Any])
+    ByKey(Member, store_ttl=30, store_negative_ttl=5)
+    Query(select(Member), key=Member.office_id, store_ttl=30, store_negative_ttl=5)
+    Count(Office.members, store_ttl=30)
+    Aggregate(Office.members, func.max(Member.id), store_ttl=30, store_negative_ttl=5)
+    Related(Office.members, store_ttl="30")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     async with exclusive(session) as same:
         assert_type(same, AsyncSession)

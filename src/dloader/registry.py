@@ -27,6 +27,7 @@ from dloader.lowlevel import (
 )
 
 if TYPE_CHECKING:
+    from dloader._stored._guard import Guard
     from dloader.store import Store
 
 __all__ = ("LoaderRegistry",)
@@ -241,10 +242,20 @@ class LoaderRegistry:
             await close_together(every, "was closed with its registry")
         finally:
             await finish_stored(every)
+            if self._store is not None:
+                await self._guard(self._store).flush()
 
     async def __aenter__(self) -> Self:
         self._check_open()
+        if self._store is not None:
+            self._guard(self._store)  # from now on it is told what is outdated, whoever loaded it
         return self
+
+    @staticmethod
+    def _guard(store: Store) -> Guard:
+        from dloader._stored._guard import guard_of  # noqa: PLC0415 - as a loader's store
+
+        return guard_of(store)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

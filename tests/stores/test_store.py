@@ -21,6 +21,7 @@ from pydantic import BaseModel, Field, GetPydanticSchema, field_validator
 
 from dloader import DataLoader, LoaderRegistry, MissingKeyError, OptionError
 from dloader._stored import _guard
+from dloader._stored._generations import outdate
 from dloader._stored._names import NoName, identified, key_name, key_of, tag_of
 from dloader.lowlevel import forget_without_store
 from dloader.store import Got, MemoryStore, Store
@@ -865,6 +866,34 @@ def test_a_clear_outside_a_loop_is_of_the_cache_alone(run, users):
     loader.clear(1)
     run(law)
     loader.clear(1)
+
+
+def test_where_no_loop_runs_no_store_is_told():
+    """As at the end of a program."""
+    outdate(None)
+
+
+def test_a_uuid_of_a_drivers_own_class_is_kept(run):
+    """Asyncpg has one."""
+
+    class Other(UUID):
+        pass
+
+    class Ids(DataLoader[int, UUID]):
+        store_ttl = 30.0
+        calls: ClassVar[list[list[int]]] = []
+
+        async def batch_load_fn(self, keys):
+            self.calls.append(keys)
+            return [Other(int=key) for key in keys]
+
+    async def law():
+        store = MemoryStore()
+        assert await load(store, Ids, 1) == await load(store, Ids, 1) == [UUID(int=1)]
+        assert len(Ids.calls) == 1
+        Ids.calls.clear()
+
+    run(law)
 
 
 def test_a_loader_may_forget_alone(run, users):

@@ -21,6 +21,7 @@ from dloader._core._store_policy import StorePolicy
 from dloader._core._stored_batch import Keeping, StoredBatch
 from dloader._stored._generations import EVERY_GENERATION, generation_names, generations
 from dloader._stored._guard import Guard, check_store, guard_of
+from dloader._stored._kept import Kept
 from dloader._stored._names import NoName, key_of
 from dloader._stored._values import ABSENT, NOTHING, Values
 from dloader.errors import MissingKeyError
@@ -96,13 +97,9 @@ class SecondLevel:
         ttl, mark, generation = policy.ttl, None, None
         if ttl is not None and kept is not None:
             mark = kept.mark()
-            if mark is None or not all(map(kept.takes, keys)):
-                ttl = None
-            else:
-                subjects = kept.subjects()
-                generation = await generations(self.guard(), subjects)
-                if generation is None or kept.subjects() != subjects:  # of columns that were wanted meanwhile
-                    ttl = None
+            if mark is not None and all(map(kept.takes, keys)):
+                generation = await self._generation(kept)
+            ttl = None if generation is None else ttl
         if ttl is None:
             return await called(policy.loader(), function, keys)
         names = self._names(keys, list(batch.entries), generation)
@@ -111,6 +108,13 @@ class SecondLevel:
         work = StoredBatch(self, self.guard(), keeping, places, partial(self._call, function))
         await work.fill()
         return [work.values[name] for name in names]
+
+    async def _generation(self, kept: Kept) -> object | None:
+        """That of what values are read from; None if the store does not tell, or more is wanted by now."""
+        subjects = kept.subjects()
+        found = await generations(self.guard(), subjects)
+        now = self.policy.kept
+        return None if now is None or now.subjects() != subjects else found
 
     async def _call(self, function: AnyFunction, places: Sequence[tuple[Any, Hashable]]) -> Sequence[Any]:
         """Call the batch function for some keys of a batch; values and errors come in their order."""

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from importlib import import_module
 from typing import Any, final
+from uuid import UUID
 
 from dloader._text import shorten
 from dloader.errors import MissingKeyError, OptionError
@@ -123,7 +124,9 @@ def _is_same(back: Any, value: Any) -> bool:
 def _is_alike(back: Any, value: Any) -> bool:
     kind: Any = value.__class__
     if type(back) is not kind:
-        return False
+        return type(back) is UUID and isinstance(
+            value, UUID
+        )  # asyncpg has a class of its own, which is the same
     if issubclass(kind, (list, tuple)):
         return len(back) == len(value) and all(map(_is_alike, back, value))
     if issubclass(kind, dict):

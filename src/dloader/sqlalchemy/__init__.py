@@ -13,6 +13,7 @@ Needs SQLAlchemy with asyncio, and Pydantic: ``pip install "dloader[sqlalchemy]"
 #   _parts        pages: parts of each parent's rows (_page_selects), in an order (_orders), from a cursor (_cursors)
 #   _aggregates   one number for each parent
 #   _transactions what a session's transaction writes clears its caches; its end waits for the statement that runs
+#   _kept         what look-ups keep in a store, for whom; as which bytes (_json_types), until when (_written)
 
 try:
     import greenlet as _greenlet  # which SQLAlchemy brings only if it is asked for asyncio

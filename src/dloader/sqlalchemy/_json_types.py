@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Mapping
 from functools import cache
 from types import GenericAlias
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, PydanticUserError, TypeAdapter
 from sqlalchemy import types
@@ -54,7 +54,6 @@ _typed_dict: Any = TypedDict  # called with what only the mapping knows
 
 def python_type(kind: Any) -> Any:
     """The Python type of the values of a column's type; None of what JSON does not carry, or nobody knows."""
-    found: Any
     if is_a(kind, types.Enum) and kind.enum_class is not None:
         return Annotated[
             kind.enum_class, PlainValidator(kind.enum_class.__getitem__), PlainSerializer(_name_of)
@@ -62,10 +61,10 @@ def python_type(kind: Any) -> Any:
     if is_a(kind, types.JSON):
         return Any
     if is_a(kind, types.ARRAY):
-        found = python_type(kind.item_type)
-        for _ in range(kind.dimensions or 1 if found is not None else 0):
-            found = GenericAlias(list, (found | None,))
-        return found
+        item = cast(Any, python_type(kind.item_type))
+        for _ in range(kind.dimensions or 1 if item is not None else 0):
+            item = GenericAlias(list, (item | None,))
+        return item
     try:
         found = kind.python_type
     except NotImplementedError:  # SQLAlchemy 2.0; 2.1 says object

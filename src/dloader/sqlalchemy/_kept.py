@@ -8,7 +8,7 @@ namespace that the application gives.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, NamedTuple, final
 from uuid import uuid4
 from weakref import WeakKeyDictionary
@@ -31,6 +31,12 @@ __all__ = ("Keepable", "KeptLookup")
 
 _memories: WeakKeyDictionary[Engine, str] = WeakKeyDictionary()
 """Names for databases that no URL names: those in this process."""
+
+
+@cache
+def _words_of(dialect: Any) -> Any:
+    """A dialect for words alone: one that is used remembers what it makes of types before it has met its server."""
+    return dialect()
 
 
 class Said(NamedTuple):
@@ -74,7 +80,7 @@ class Keepable:
         return self._said[type(dialect)]
 
     def _read(self, statement: Any, dialect: Any) -> Said:
-        compiled = statement.compile(dialect=dialect)
+        compiled = statement.compile(dialect=_words_of(dialect.__class__))
         binds = compiled.bind_names
         if any(bind.callable is not None for bind in binds):
             raise NoName("a value that is asked for when it is used")

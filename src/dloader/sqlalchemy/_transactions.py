@@ -78,7 +78,8 @@ def _begins(session: Session, transaction: SessionTransaction) -> None:
 
 
 def _has_begun(session: Session, _transaction: SessionTransaction, connection: Connection) -> None:
-    _follow(session, connection)
+    if connection.dialect.is_async:  # others may be in any thread, and no store is told from there
+        _follow(session, connection)
 
 
 def _has_ended(session: Session, transaction: SessionTransaction) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Insert, Table, UpdateBase
+from sqlalchemy import Insert, Table, TextClause, UpdateBase
 from sqlalchemy.orm import Session
 from sqlalchemy.sql import visitors
 
@@ -48,9 +48,9 @@ def wrote(sessions: Iterable[Session], tables: dict[str, Table | None]) -> None:
 
 def tables_written(compiled: Any, text: str) -> dict[str, Table | None]:
     """The tables that a statement writes to, as `wrote` takes them; rather too many."""
-    if compiled is None:
+    statement = None if compiled is None else compiled.statement
+    if statement is None or isinstance(statement, TextClause):
         return {} if READS.match(text) else {ANY: None}
-    statement = compiled.statement
     found: dict[str, Any] = {
         each.fullname: each for each in visitors.iterate(statement) if isinstance(each, Table)
     }

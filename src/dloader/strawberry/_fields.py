@@ -57,6 +57,8 @@ def related(
     permission_classes: Sequence[type[BasePermission]] = (),
     directives: Sequence[object] = (),
     extensions: Sequence[FieldExtension] = (),
+    store_ttl: float | None = None,
+    store_negative_ttl: float | None = None,
 ) -> Any:
     """Make a field that is filled with the targets of a relationship.
 
@@ -84,6 +86,8 @@ def related(
         permission_classes: See ``strawberry.field``.
         directives: See ``strawberry.field``.
         extensions: See ``strawberry.field``.
+        store_ttl: For how many seconds a store keeps what is found; see `Related`.
+        store_negative_ttl: The same for keys that nothing has.
 
     Returns:
         A field.
@@ -94,7 +98,16 @@ def related(
     Example:
         ``members: list[Member] = related(models.Office.members)``
     """
-    marker = Related(attribute, where=where, order_by=order_by, limit=limit, session=session, pages=pages)
+    marker = Related(
+        attribute,
+        where=where,
+        order_by=order_by,
+        limit=limit,
+        session=session,
+        pages=pages,
+        store_ttl=store_ttl,
+        store_negative_ttl=store_negative_ttl,
+    )
     field = RelatedField(
         graphql_name=name,
         description=description,
