@@ -554,6 +554,9 @@ class Old(Strange):
     def python_type(self):
         raise NotImplementedError
 
+    def process_result_value(self, value: Any, dialect: Any) -> Any:
+        return value
+
 
 class Opaque(Base):
     __tablename__ = "opaque"

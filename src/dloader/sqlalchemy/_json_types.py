@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Mapping
 from functools import cache
 from types import GenericAlias
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, PydanticUserError, TypeAdapter
 from sqlalchemy import types
@@ -61,10 +61,7 @@ def python_type(kind: Any) -> Any:
     if is_a(kind, types.JSON):
         return Any
     if is_a(kind, types.ARRAY):
-        item = cast(Any, python_type(kind.item_type))
-        for _ in range(kind.dimensions or 1 if item is not None else 0):
-            item = GenericAlias(list, (item | None,))
-        return item
+        return _array_of(python_type(kind.item_type), kind.dimensions or 1)
     try:
         found = kind.python_type
     except NotImplementedError:  # SQLAlchemy 2.0; 2.1 says object
@@ -72,6 +69,13 @@ def python_type(kind: Any) -> Any:
     if found is object and is_a(kind, types.TypeDecorator) and not _converts(type(kind)):
         return python_type(kind.impl_instance)
     return found if found in PLAIN or _is_known(found) else None
+
+
+def _array_of(item: Any, dimensions: int) -> Any:
+    if item is None or dimensions == 0:
+        return item
+    inner = _array_of(item, dimensions - 1)
+    return GenericAlias(list, (inner | None,))
 
 
 @cache
