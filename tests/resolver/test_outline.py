@@ -306,6 +306,27 @@ class TestPlans:
         plan = Resolver.plan(Node)
         assert (plan.rounds, plan.calls) == (2, 2)
 
+    def test_a_post_comes_after_those_below_it(self):
+        """They are done when it begins, what they load included."""
+
+        class Leaf(BaseModel):
+            id: int = 1
+            rate: int = 0
+
+            def post_rate(self, loader=LoaderDepend(RateOfCurrency)):
+                return loader.load(self.id)
+
+        class Root(BaseModel):
+            leaf: Leaf = Leaf()
+            user: dict = {}
+
+            def post_user(self, loader=LoaderDepend(UserById)):
+                return loader.load(1)
+
+        plan = Resolver.plan(Root)
+        assert (plan.rounds, plan.calls) == (2, 2)
+        assert str(plan).index("RateOfCurrency") < str(plan).index("UserById")
+
     def test_functions_are_loaders_too_and_defaults_need_not_be_given(self):
         async def load_users(keys):
             return keys

@@ -659,6 +659,31 @@ class TestValidation:
 
         run(law)
 
+    def test_an_object_with_a_method_called_keys_is_no_mapping(self, run):
+        """If nothing can be asked of it by them."""
+
+        class Ring:
+            id = 1
+
+            def keys(self):
+                return ["front", "back"]
+
+        class Item(BaseModel):
+            id: int
+            name: str = "ring"
+
+            def resolve_name(self):
+                return "a ring"
+
+        async def law():
+            for item in (
+                await Resolver().resolve(Ring(), into=Item),
+                *await Resolver().resolve([Ring()], into=list[Item]),
+            ):
+                assert item == Item(id=1, name="a ring")
+
+        run(law)
+
     def test_a_class_that_makes_its_instances_itself_has_its_own_rules(self, run):
         """Its `__init__` is called: its filled fields need defaults."""
 
