@@ -120,6 +120,28 @@ class TestInstruments:
         assert "'users'" in record.getMessage()
         assert hook in record.getMessage()
 
+    def test_a_batch_that_one_closes_is_none_of_the_policy_s_business(self, run):
+        """Of the others it still is."""
+
+        async def law():
+            class Hasty(Instrument):
+                def batch_opened(self, batch: BatchInfo):
+                    if batch.number == 1:
+                        batch.loader.dispatch()
+
+            opened: list = []
+
+            def policy(batch):
+                opened.append(batch.number)
+                batch.close()
+
+            loader = DataLoader(Recorder(), dispatch=policy, instruments=[Hasty()])
+            assert await loader.load(1) == 10
+            assert await loader.load(2) == 20
+            assert len(opened) == 1
+
+        run(law)
+
     def test_one_may_watch_several_loaders(self, run):
         """It is told which; and one that overrides nothing is fine."""
 
