@@ -258,7 +258,7 @@ class TestInABrowser:
         session.press("Home")
         assert session.run(why) == ""
         session.press("Down")
-        assert session.run(why) == "it belongs to another loader of the same class: Apart 1 -> Apart 1"
+        assert session.run(why) == "Apart 1 belongs to another loader of the same class -> Apart 1"
         session.press("End")
         assert re.fullmatch(
             r"Same 1 had closed \(.*\); this key came 1.0 ms later -> Same 1", session.run(why)

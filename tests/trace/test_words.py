@@ -175,7 +175,7 @@ class TestWords:
     @pytest.mark.parametrize(
         ("before", "facts", "words"),
         [
-            ({"instance": 0}, {"instance": 1}, "another loader of the same class"),
+            ({"instance": 0}, {"instance": 1}, "A 1 belongs to another loader of the same class"),
             ({"why": "full", "keys": 20}, {}, "A 1 was full at 20 keys (max_batch_size 20)"),
             ({"closed": None, "ended": None}, {}, "was still open"),
             ({"why": "idle"}, {}, "had closed (nothing else was ready to run); this key came 95 us later"),
@@ -192,6 +192,30 @@ class TestWords:
         assert words in said.why_not_before(trace.batches[2])
         assert said.why_not_before(trace.batches[0]) == ""
         assert [said.label(each) for each in trace.batches] == ["A 1", "B", "A 2"]
+
+    def test_where_the_other_loader_was_made(self, run):
+        """In the block, by the program or by a resolver; before it, nobody has seen that."""
+
+        class Users(DataLoader):
+            async def batch_load_fn(self, keys):
+                return keys
+
+        async def law():
+            before = Users()
+            with record() as trace:
+                one, two = Users(), Users()
+                for loader in (before, one, two):
+                    await loader.load(1)
+            return trace
+
+        trace = run(law)
+        words = Words(trace.data)
+        here = f"test_words.py:{law.__code__.co_firstlineno + 3}"
+        assert [words.why_not_before(each) for each in trace.batches] == [
+            "",
+            "Users 1 belongs to another loader of the same class",
+            f"Users 2 belongs to another loader of the same class, made at {here}",
+        ]
 
     def test_it_holds_of_what_was_run(self, run):
         async def law():

@@ -207,14 +207,13 @@ class _Builder:
         ]
 
     def _instances(self) -> Mapping[ObservedLoader, int]:
-        counts: dict[Hashable, int] = {}
         found: dict[ObservedLoader, int] = {}
         for entry in self._entries:
             loader = entry.record.loader
             if loader not in found:
-                kind = kind_of(loader)
-                found[loader] = counts.get(kind, 0)
-                counts[kind] = found[loader] + 1
+                made_at = self._data[self._loaders[kind_of(loader)]].made_at
+                found[loader] = len(made_at)
+                made_at.append(self._first_place(self._seen.loaders[loader].sites))
         return found
 
     def _batch(

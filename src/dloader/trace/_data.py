@@ -116,6 +116,8 @@ class LoaderData:
     """Of each loader that was made in the block, and not by a resolver: the place (-1: unknown), and how many keys it
     was given."""
     instances: int = 0
+    made_at: list[int | None] = field(default_factory=list[int | None])
+    """Of each loader that had batches, by their `instance`: the place where it was made, if that is known."""
 
     def add(self, done: Statistics, before: Statistics) -> int:
         """Count one more loader of the class; return how many keys it was given."""
@@ -286,6 +288,7 @@ def _refuse_places_that_are_none(data: TraceData) -> None:
     for step in data.steps:
         within((step.resolve,), len(data.resolves), "resolve")
         within(step.batches, len(data.batches), "batch")
+    within((place for loader in data.loaders for place in loader.made_at), len(data.places), "place")
     within((resolve.place for resolve in data.resolves), len(data.places), "place")
     for finding in data.findings:
         within(finding.batches, len(data.batches), "batch")

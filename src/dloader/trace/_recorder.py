@@ -30,6 +30,9 @@ expected_here: ContextVar[str | None] = ContextVar("dloader_expected", default=N
 
 PLAIN = (str, int, bytes)
 MOST_PLAIN = 40
+LEVELS = 3
+"""A value, what stands in it, and what stands in that."""
+NOTHING: frozenset[Any] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class Entry:
     step: StepRecord | None
     """That whose method asked first."""
     expected: str | None
-    found: frozenset[Any] = frozenset()
+    found: frozenset[Any] = NOTHING
     """Of a batch of one key: the plain values that stand in its result."""
     values: Sequence[Any] = ()
 
@@ -154,8 +157,9 @@ class Recorder(Instrument):
         if entry is None:
             self.seen.skip(0, len(record.keys))
             return
-        found = _plain_values(record.values[0]) if len(record.values) == 1 else frozenset[Any]()
-        entry.note_result(found, record.values[: self._sampled] if self.options.values else ())
+        found = _plain_values(record.values[0]) if len(record.values) == 1 else NOTHING
+        if found or self.options.values:
+            entry.note_result(found, record.values[: self._sampled] if self.options.values else ())
         if self._strict is not None:
             self._strict.note_ended(record, found)
 
@@ -203,17 +207,24 @@ class Recorder(Instrument):
                 self.seen.loaders[loader] = Made(loader, (), is_new=False, before=before)
 
 
-def _plain_values(value: object, levels: int = 2) -> frozenset[Any]:
+def _plain_values(value: object) -> frozenset[Any]:
     """The strings, numbers and bytes that stand in something, two levels deep, forty of each."""
-    if isinstance(value, PLAIN):
-        return frozenset((value,))
-    if not levels:
-        return frozenset()
-    inner: Iterable[Any]
-    if isinstance(value, dict):
-        inner = cast(Mapping[Any, Any], value).values()
-    elif isinstance(value, (list, tuple)):
-        inner = cast(Sequence[Any], value)
-    else:
-        inner = cast(dict[str, Any], getattr(value, "__dict__", {})).values()
-    return frozenset[Any]().union(*(_plain_values(item, levels - 1) for item in islice(inner, MOST_PLAIN)))
+    found: set[Any] = set()
+    level: list[Any] = [value]
+    for _ in range(LEVELS):
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, PLAIN):
+                found.add(item)
+            else:
+                below += islice(_inner(item), MOST_PLAIN)
+        level = below
+    return frozenset(found)
+
+
+def _inner(value: Any) -> Iterable[Any]:
+    if isinstance(value, (list, tuple)):
+        return cast(Sequence[Any], value)
+    return cast(
+        Mapping[Any, Any], value if isinstance(value, dict) else getattr(value, "__dict__", {})
+    ).values()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Hashable, Sequence
 from typing import Any, final
 
@@ -18,7 +19,7 @@ class Repeats:
     """Which keys of a loader class were loaded before, and which stood in the result before."""
 
     def __init__(self, forgotten: Sequence[tuple[int, ObservedLoader, Sequence[Any] | None]]) -> None:
-        self._forgotten = list(forgotten)
+        self._forgotten = deque(forgotten)
         self._loaded: dict[Hashable, dict[Any, ObservedLoader]] = {}
         self._numbers: dict[Hashable, dict[Any, int]] = {}
         self._last: dict[Hashable, Entry] = {}
@@ -51,7 +52,7 @@ class Repeats:
 
     def _forget_until(self, when: int) -> None:
         while self._forgotten and self._forgotten[0][0] <= when:
-            _, loader, keys = self._forgotten.pop(0)
+            _, loader, keys = self._forgotten.popleft()
             loaded = self._loaded.get(kind_of(loader), {})
             for key in list(loaded) if keys is None else map(_hashable, keys):
                 loaded.pop(key, None)

@@ -70,9 +70,11 @@ class Words:
         before, data = self.before(batch), self._data
         if before is None:
             return ""
-        if before.instance != batch.instance:
-            return "it belongs to another loader of the same class"
         name = self.label(before)
+        if before.instance != batch.instance:
+            made_at = dict(enumerate(data.loaders[before.loader].made_at)).get(before.instance)
+            where = "" if made_at is None else f", made at {data.places[made_at].short}"
+            return f"{name} belongs to another loader of the same class{where}"
         if before.why == "full":
             size = data.loaders[batch.loader].max_batch_size
             return f"{name} was full at {plural(before.keys, 'key')} (max_batch_size {size})"

@@ -209,7 +209,7 @@ function draw() {
 
 const link = (i) => el("a", { href: "#detail", onclick: (event) => { event.preventDefault(); show(i); grid.focus({ preventScroll: true }); } }, B.label[i]);
 const links = (list) => [...list.slice(0, 12).flatMap((i, k) => [k ? ", " : "", link(i)]), list.length > 12 ? " and " + (list.length - 12) + " more" : ""];
-const linked = (words, i) => i === null ? [words] : words.startsWith(B.label[i]) ? [link(i), words.slice(B.label[i].length)] : [words + ": ", link(i)];
+const linked = (words, i) => i === null ? [words] : [link(i), words.slice(B.label[i].length)];
 function times(i) {
   const held = hasRun(i) ? sum(heldIn(B.started[i], endOf(i)), ([from, to]) => to - from) : 0;
   return "opened at " + span(B.opened[i]) + (B.closed[i] === null ? ", never closed" : ", gathered keys for " + span(B.closed[i] - B.opened[i])) +
