@@ -225,6 +225,7 @@ def test_a_trace_file_with_anything_anywhere_is_read_or_refused(tmp_path_factory
         (("batches", "came_from", 0), [0], "there is no earlier batch 0"),
         (("batches", "inside", 0), 3, "there is no earlier batch 3"),
         (("batches", "sample", 0), [1], "'sample' of TracedBatch is [1]"),
+        (("loaders", 0, "made_at"), [99], "there is no place 99"),
         (("batches", "chained", 0), 1, "'chained' of TracedBatch is 1"),
         (("resolves", 0, "roots"), {"Node": "1"}, "'roots' of ResolveData is"),
         (("resolves", 0, "roots"), [], "'roots' of ResolveData is []"),

@@ -18,8 +18,12 @@ from typing import Any, Generic, TypeVar
 
 import pytest
 from pydantic import BaseModel
+from sqlalchemy import ForeignKey
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-from dloader import DataLoader, MissingKeyError, OptionError
+from dloader import DataLoader, LoaderRegistry, MissingKeyError, OptionError
+from dloader.sqlalchemy import ByKey, Count, Related
 from dloader.testing import NotRecordedError, batch_budget, recorded
 
 V = TypeVar("V")
@@ -199,6 +203,61 @@ def test_rows_become_dicts(path):
         return [UserDict(id=key) for key in keys]
 
     assert twice(lambda: DataLoader(load).load(1), path)[1] == {"id": 1}
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Office(Base):
+    __tablename__ = "office"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    members: Mapped[list[Member]] = relationship()
+
+
+class Member(Base):
+    __tablename__ = "member"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    office_id: Mapped[int] = mapped_column(ForeignKey("office.id"))
+
+
+def test_rows_of_mapped_classes_are_rows_again(path):
+    async def work():
+        engine = create_async_engine("sqlite+aiosqlite://")
+        async with engine.begin() as connection:
+            await connection.run_sync(Base.metadata.create_all)
+        async with AsyncSession(engine) as session:
+            if not path.exists():  # the second time there is nothing to be loaded
+                session.add(Office(id=1, members=[Member(id=2, name="Ada")]))
+                await session.commit()
+            async with LoaderRegistry({"session": session}) as loaders:
+                ada = await loaders.get(ByKey(Member)).load(2)
+                members = await loaders.get(Related(Office.members)).load(1)
+                count = await loaders.get(Count(Office.members)).load(1)
+        await engine.dispose()
+        return ada.name, [member.name for member in members], count
+
+    async def law():
+        for _ in range(2):
+            async with recorded(path):
+                assert await work() == ("Ada", ["Ada"], 1)
+
+    asyncio.run(law())
+
+
+def test_entities_are_refused(path):
+    async def load(keys) -> list[Member]:
+        return [Member(id=key) for key in keys]
+
+    async def law():
+        async with recorded(path):
+            with pytest.raises(
+                OptionError, match=r"which Pydantic does not know: let the batch function return"
+            ):
+                await DataLoader(load).load(1)
+
+    asyncio.run(law())
 
 
 class Models(DataLoader[int, list[User]]):

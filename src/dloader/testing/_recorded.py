@@ -34,7 +34,8 @@ class recorded:  # noqa: N801 - reads as an adjective: with recorded("feed.json"
     file, ``all`` records anew, ``none`` never does, as for CI. Nothing is written when the block raises.
 
     Values are written as they are where they are plain JSON (or dates, decimals, UUIDs, bytes, tuples in it), all
-    others by the type that the loader declares, ``DataLoader[int, User]``, with Pydantic.
+    others by the type that the loader declares, ``DataLoader[int, User]``, with Pydantic. Rows of `dloader.sqlalchemy`
+    are written as their columns, and are rows again; entities of an ORM are refused.
 
     Args:
         path: The file.

@@ -30,6 +30,8 @@ READERS: Mapping[str, Callable[[Any], Any]] = {
 }
 IMPOSSIBLE = object()
 NEWLINE = "\n"
+MAPPED = "dloader.sqlalchemy._loader"
+"""Where the class of the loaders is that give rows."""
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
@@ -62,6 +64,7 @@ class Values:
 
     def __init__(self, loader: DataLoader[Any, Any], function: object) -> None:
         self._adapter, self._why_not = _adapter(_value_type(loader, function))
+        self._has_rows = any(base.__module__ == MAPPED for base in type(loader).__mro__)
 
     def write(self, value: object) -> object:
         """As JSON.
@@ -89,7 +92,7 @@ class Values:
         """What was written."""
         if isinstance(written, dict) and "$value" in written:
             return self._adapter.validate_python(written["$value"])
-        return _read(written)
+        return _with_rows(_read(written)) if self._has_rows else _read(written)
 
 
 def _plain(value: object) -> Any:
@@ -121,6 +124,15 @@ def _read(written: Any) -> Any:
         if name.startswith("$"):
             return tuple(map(_read, given)) if name == "$tuple" else READERS[name](given)
     return {name: _read(each) for name, each in fields.items()}
+
+
+def _with_rows(value: Any) -> Any:
+    """Dicts, or those in a list, as rows: their columns are attributes too."""
+    from dloader.sqlalchemy import Row  # noqa: PLC0415 - the loader is from there
+
+    if isinstance(value, list):
+        return list(map(_with_rows, cast(Sequence[Any], value)))
+    return Row(cast(dict[str, Any], value)) if isinstance(value, dict) else value
 
 
 def _adapter(kind: Any) -> tuple[Any, str]:
