@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
+import re
 from collections.abc import Iterable
+from itertools import accumulate
+from unicodedata import combining, east_asian_width
 
-__all__ = ("WIDTH", "cut", "inert", "wrapped")
+__all__ = ("WIDTH", "columns", "cut", "inert", "padded", "wrapped")
 
 WIDTH = 80
 """Columns, where nobody knows how many there are."""
@@ -21,12 +23,42 @@ def inert(text: str) -> str:
     return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
+def columns(text: str) -> int:
+    """How many columns a text takes: of CJK and emoji each two, of marks on the letter before none."""
+    return len(text) if text.isascii() else sum(map(_width, text))
+
+
+def padded(text: str, width: int) -> str:
+    """The text, and spaces up to so many columns."""
+    return text + " " * (width - columns(text))
+
+
 def cut(text: str, width: int, ellipsis: str = "…") -> str:
     """The text, inert, in so many columns: what is too long ends with an ellipsis of one."""
     words = inert(text)
-    return words if len(words) <= width else f"{words[: max(0, width - 1)]}{ellipsis}"
+    return words if columns(words) <= width else f"{_first(words, width - 1)}{ellipsis}"
 
 
 def wrapped(text: str, width: int = WIDTH, *, indent: int = 0) -> Iterable[str]:
     """The text, inert, in lines of so many columns; from the second on they are indented by some."""
-    return textwrap.wrap(inert(text), width, subsequent_indent=" " * indent)
+    line = ""
+    for word in re.findall(" *[^ ]+", inert(text)):
+        line += word
+        if columns(line) > width and line[: -len(word)].strip():
+            yield line[: -len(word)]
+            line = " " * indent + word.lstrip()
+        while columns(line) > width:
+            head = _first(line, width)
+            yield head
+            line = " " * indent + line[len(head) :]
+    if line.strip():
+        yield line
+
+
+def _first(text: str, width: int) -> str:
+    """As much of the beginning as so many columns have."""
+    return text[: sum(taken <= width for taken in accumulate(map(_width, text)))]
+
+
+def _width(letter: str) -> int:
+    return 0 if combining(letter) else 2 if east_asian_width(letter) in "WF" else 1

@@ -789,6 +789,8 @@ class TestPictures:
             session.press("/")
             session.press(*"currency")
             assert session.run(detail).startswith("RateOfCurrency")
+            way = "OfficesOfCompany → TeamsOfOffice → ProjectsOfTeam → BudgetOfProject → RateOfCurrency"
+            assert way in session.run(detail)
             assert session.run(faded) > 5
             session.press("Enter", "Down", "Enter", "Escape", "Down", "Escape", "Enter", "t")
             for button in ("fit", "actual"):

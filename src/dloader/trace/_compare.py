@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dloader._printed import WIDTH, cut, wrapped
+from dloader._printed import WIDTH, columns, cut, padded, wrapped
 from dloader.trace._reading import TraceReading
 from dloader.trace._words import duration
 
@@ -44,10 +44,10 @@ def _aligned(rows: list[tuple[str, str, str, str]]) -> Iterable[str]:
     one_wide, two_wide = (max(NUMBER, *(len(row[column]) for row in rows)) for column in (1, 2))
     room = WIDTH - one_wide - two_wide - len("    ->    batches")
     names = [cut(row[0], room) for row in rows]
-    first = max(map(len, names))
+    first = max(map(columns, names))
     for index, (name, (_, one, two, unit)) in enumerate(zip(names, rows, strict=True)):
         arrow = "->" if index else "  "
-        yield f"{name:<{first}}  {one:>{one_wide}}  {arrow}  {two:>{two_wide}}  {unit}".rstrip()
+        yield f"{padded(name, first)}  {one:>{one_wide}}  {arrow}  {two:>{two_wide}}  {unit}".rstrip()
 
 
 def _missing(trace: TraceReading, other: TraceReading) -> list[str]:

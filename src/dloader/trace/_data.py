@@ -95,8 +95,8 @@ class TracedBatch(BatchEnd):
 
 
 @dataclass(slots=True)
-class LoaderData:
-    """One class of loaders, or one batch function."""
+class LoaderSource:
+    """What makes loaders, and how these are set: the first columns of a `LoaderData`."""
 
     name: str
     source: str
@@ -107,6 +107,12 @@ class LoaderData:
     policy: str
     cache: bool
     statements_per_key: bool
+
+
+@dataclass(slots=True)
+class LoaderData(LoaderSource):
+    """One class of loaders, or one batch function."""
+
     batches: int
     """How many calls there were."""
     keys: int

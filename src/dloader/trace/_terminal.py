@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import final
 
-from dloader._printed import cut, wrapped
+from dloader._printed import cut, padded, wrapped
 from dloader.trace._data import TracedBatch
 from dloader.trace._reading import TraceReading
 from dloader.trace._words import N_PLUS_1, Words, asked_by, duration, ended_how, is_bad, plural, rows_of
@@ -104,8 +104,10 @@ class _Terminal:
         bar = "".join(cells).rstrip()
         numbers = f"{keys:>{KEYS}} {spent:>{RAN - 1}}"
         room = NAME + ASKED + KEYS + RAN - len(numbers)  # large numbers take of what stands before them
-        named = f"{cut(name, NAME - 1, self._ellipsis):<{NAME}}{cut(by, room - NAME - 1, self._ellipsis)}"
-        return f"{named[:room]:<{room}}{numbers} {self._colored('failed', bar) if failed else bar}".rstrip()
+        named = padded(cut(name, min(NAME, room) - 1, self._ellipsis), min(NAME, room))
+        if room > NAME:
+            named = padded(named + cut(by, room - NAME - 1, self._ellipsis), room)
+        return f"{named}{numbers} {self._colored('failed', bar) if failed else bar}".rstrip()
 
     def _bar(self, row: Sequence[TracedBatch]) -> list[str]:
         cells = [" "] * self._cells

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from dloader._printed import WIDTH, cut, inert, wrapped
+from dloader._printed import WIDTH, columns, cut, inert, padded, wrapped
 from dloader.resolver._outline._planned_calls import Outline, PlannedCall, Row
 from dloader.resolver._outline._runs import CallRun
 
@@ -54,11 +54,11 @@ def _call(call: PlannedCall, run: CallRun | None) -> Iterable[str]:
     name = inert(call.name) + (" ↻" if call.repeats else "")
     said = [_field(row) for row in call.rows] + ([] if run is None else [str(run)])
     lines = [line for words in said for line in wrapped(words, WIDTH - FIELDS, indent=2)]
-    if len(name) > FIELDS - 3:
+    if columns(name) > FIELDS - 3:
         yield f"  {cut(name, WIDTH - 2)}"
         name = ""
     for line in lines:
-        yield f"  {name:<{FIELDS - 2}}{line}"
+        yield f"  {padded(name, FIELDS - 2)}{line}"
         name = ""
 
 

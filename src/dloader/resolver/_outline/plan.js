@@ -6,6 +6,7 @@ let picked = null;
 function reach(from, next) { const seen = new Set([from]), todo = [from]; while (todo.length) for (const k of next(todo.pop())) if (!seen.has(k)) { seen.add(k); todo.push(k); } return seen; }
 const nodeOf = (k) => drawing.querySelector(`.lane[data-lane="${k}"]`);
 function names(list) { return list.map((k) => L[k].name + " (round " + L[k].round + ")").join(", "); }
+function wayTo(k) { const before = L[k].before.find((b) => L[b].round === L[k].round - 1); return before === undefined ? [k] : [...wayTo(before), k]; }
 function pick(k) {
   picked = k;
   const up = k === null ? null : reach(k, (n) => L[n].before), down = k === null ? null : reach(k, (n) => after[n]);
@@ -23,6 +24,7 @@ function pick(k) {
   add("round", lane.round + ", depth " + lane.depth + " of the tree");
   add("calls", lane.note);
   add("comes after", names(lane.before) || DATA.roots.join(", ") + ", which is given");
+  add("longest way here", wayTo(k).map((n) => L[n].name).join(" → "));
   add("then follows", names(after[k]));
   add("in other rounds", names(L.map((other, n) => n).filter((n) => n !== k && L[n].name === lane.name)));
   if (lane.repeats) add("again", "its nodes lead to nodes of the same class: one more call for each level that the data has");
