@@ -811,3 +811,24 @@ class TestStrict:
                 await users.load(key)
 
         run(law)
+
+
+def test_of_a_loader_per_item_only_the_batches_of_those_loaders_are_meant(run):
+    """Not those of a resolver's, nor of one that was made elsewhere, with a loop of its own."""
+
+    async def law():
+        with record() as trace:
+            await Resolver().resolve([Tagged(id=id) for id in KEYS])
+            for key in KEYS:
+                await UserById().load(key)
+            other = UserById()
+            with expected("on purpose"):
+                for key in KEYS:
+                    await other.load(key)
+        return trace
+
+    trace = run(law)
+    per_item, loop = trace.findings
+    assert (per_item.rule, loop.rule, loop.expected) == ("loader-per-item", "loop", "on purpose")
+    assert [trace.batches[index].number for index in per_item.batches] == [1] * len(KEYS)
+    assert [trace.batches[index].number for index in loop.batches] == [*range(1, len(KEYS) + 1)]

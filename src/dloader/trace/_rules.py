@@ -132,7 +132,10 @@ class _Rules:
             for place, keys in loader.made:
                 places.setdefault(place, []).append(keys)
             for place, counts in places.items():
-                batches = [b for b in self._batches() if b.loader == index]
+                made_here = {
+                    each for each, at in enumerate(loader.made_at) if at == (None if place < 0 else place)
+                }
+                batches = [b for b in self._batches() if b.loader == index and b.instance in made_here]
                 if len(counts) >= ENOUGH and max(counts) <= 2 and len(batches) >= ENOUGH:
                     where = "" if place < 0 else f" at {self._data.places[place]}"
                     yield self._finding(
