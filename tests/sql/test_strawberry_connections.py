@@ -177,6 +177,67 @@ class TestPages:
         right(run(filled, (query, {"yes": False})))
         assert not any("count(*)" in each for each in filled.selects)
 
+    @pytest.mark.parametrize(
+        "selected",
+        [
+            "totalCount",
+            "n: totalCount m: totalCount __typename",
+            "...Counted edges @skip(if: $yes) { cursor }",
+            "... on MemberConnection { totalCount } pageInfo @include(if: $no) { hasNextPage }",
+            "totalCount ... @include(if: $no) { edges { node { id } } }",
+        ],
+    )
+    def test_of_what_is_only_counted_no_page_is_read(self, filled, selected):
+        """In whichever way that is selected."""
+        fragment = "fragment Counted on MemberConnection { totalCount }" if "...Counted" in selected else ""
+        query = f"""query($yes: Boolean = true, $no: Boolean = false) {{
+            offices {{ name: __typename yes: __typename @skip(if: $yes) no: __typename @include(if: $no)
+                       page(first: 1) {{ {selected} }} }}
+        }} {fragment}"""
+        data = right(run(filled, (query, {})))
+        counts = [next(n for n in each["page"].values() if isinstance(n, int)) for each in data["offices"]]
+        assert counts == [len(each) for each in everybody().values()]
+        assert ["count(*)" in each for each in filled.selects] == [True]
+
+    def test_of_what_is_only_counted_below_no_page_is_read(self, filled):
+        """Where it is filled beforehand, and beside a page of the same rows: each with statements of its own."""
+        query = """{ badges { office {
+            members { totalCount } again: members { totalCount edges { node { id } } }
+        } } }"""
+        data = right(run(filled, (query, {})))
+        truth = everybody()
+        assert [each["office"]["members"]["totalCount"] for each in data["badges"]] == [
+            len(truth[1]),
+            len(truth[3]),
+        ]
+        assert [len(ids(each["office"]["again"])) for each in data["badges"]] == [2, 2]
+        assert sum("count(*)" in each for each in filled.selects) == 1
+        assert len(filled.selects) == 3
+
+    def test_wrong_arguments_are_told_though_nothing_is_read(self, filled):
+        """As if a page were."""
+        query = "{ few { members(first: 1, after: 7) { totalCount } } }".replace("7", '"x"')
+        assert "is no cursor of this page" in run(filled, (query, {})).errors[0].message
+        assert filled.selects == []
+
+    def test_nothing_is_asked_for_the_name_of_the_type(self, filled):
+        """Which the schema knows."""
+        data = right(run(filled, ("{ few { members { __typename } } }", {})))
+        assert data == {"few": {"members": {"__typename": "MemberConnection"}}}
+        assert filled.selects == []
+
+    @pytest.mark.parametrize(
+        "selected", ["pageInfo { hasNextPage }", "edges { cursor }", "edges { __typename }"]
+    )
+    def test_without_nodes_no_columns_are_read_but_those_of_the_order(self, filled, selected):
+        """Of the rows of the page; and nothing is made of them."""
+        data = right(run(filled, (f"{{ few {{ members {{ {selected} }} }} }}", {})))
+        members = data["few"]["members"]
+        assert members.get("pageInfo", {"hasNextPage": True}) == {"hasNextPage": True}
+        assert len(members.get("edges", "..")) == 2
+        [statement] = filled.selects
+        assert not any(f"member.{each}" in statement for each in ("e_mail", "salary", "grade", "active"))
+
     def test_the_size_of_a_page_has_a_default_and_a_limit(self, filled):
         """The field's, and the schema's."""
         data = right(run(filled, ("{ few { members { edges { node { id } } } } }", {})))

@@ -173,8 +173,11 @@ class RowLoader(LookupLoader):
         before: str | None = None,
         has_total: bool = False,
         has_cursors: bool = False,
+        has_rows: bool = True,
     ) -> list[PageKey | OptionError]:
         """What an engine asks for to be given pages, with or without the cursors of all items; see `page`.
+
+        Without rows a page is empty, and has its total alone: no statement reads it.
 
         Returns:
             For each key what is to be loaded, or the error of a cursor that is not one of this key.
@@ -196,7 +199,7 @@ class RowLoader(LookupLoader):
             except OptionError as error:
                 asked.append(error)
             else:
-                asked.append(PageKey(key, shape, start, end, has_total, has_cursors))
+                asked.append(PageKey(key, shape, start, end, has_total, has_cursors, has_rows))
         return asked
 
     def has_column(self, name: str) -> bool:
@@ -289,7 +292,10 @@ class RowLoader(LookupLoader):
         if counted:
             count = self._statements.aggregate(None, reader.dialect)
             totals = await count.values(reader, counted, self._options)
-        for shape, together in rounds(keys):
+        for key in keys:
+            if not key.has_rows:
+                pages[key] = page_of(key, [], cursors, totals.get(key.key, 0) if key.has_total else None)
+        for shape, together in rounds(key for key in keys if key.has_rows):
             bounds = list(map(bounds_of, together)) if shape.has_after or shape.has_before else None
             parents = [key.key for key in together]
             rows = await parts.rows(reader, shape, parents, bounds, shape.rows + 1)

@@ -54,7 +54,7 @@ class Shape(NamedTuple):
 class PageKey:
     """A key of a page; equal to those of the same parent and arguments, and never to a parent's own key."""
 
-    __slots__ = ("after", "before", "has_cursors", "has_total", "key", "shape")
+    __slots__ = ("after", "before", "has_cursors", "has_rows", "has_total", "key", "shape")
 
     def __init__(
         self,
@@ -64,6 +64,7 @@ class PageKey:
         before: tuple[Any, ...] | None = None,
         has_total: bool = False,
         has_cursors: bool = False,
+        has_rows: bool = True,
     ) -> None:
         self.key = key
         self.shape = shape
@@ -71,10 +72,13 @@ class PageKey:
         self.before = before
         self.has_total = has_total
         self.has_cursors = has_cursors
+        self.has_rows = has_rows
+        """Whether its rows are read; else it has its total alone."""
 
     @property
     def _identity(self) -> tuple[Any, ...]:
-        return (self.key, self.shape, self.after, self.before, self.has_total, self.has_cursors)
+        wanted = (self.has_total, self.has_cursors, self.has_rows)
+        return (self.key, self.shape, self.after, self.before, wanted)
 
     def __hash__(self) -> int:
         return hash(self._identity)

@@ -139,7 +139,8 @@ def connection(
     """Make a field that is filled with pages of a relationship, with the arguments and cursors of Relay.
 
     Its type is `Connection`. Pages of all parents are one statement, also where each goes on from a cursor of its own;
-    the number of all items is counted only if ``totalCount`` is selected, and cursors are written only if they are.
+    the number of all items is counted only if ``totalCount`` is selected, and cursors are written only if they are. If
+    nothing but ``totalCount`` is selected no page is read, and for ``pageInfo`` no columns but those of the order.
 
     Args:
         attribute: The relationship, as ``Project.tasks``.

@@ -63,8 +63,9 @@ class Planner:
         types = self._types(filling, relation, inner_type(held))
         targets: dict[ObjectType, Target] = {}
         problems: list[str] = []
-        wanted = set[str]() if len(types) == 1 else {IDENTITY}
-        for of in dict.fromkeys(types.values()):
+        has_nodes = pages is None or pages.has_nodes
+        wanted = {IDENTITY} if has_nodes and len(types) > 1 else set[str]()
+        for of in dict.fromkeys(types.values()) if has_nodes else ():
             fields = selected_in(selected, partial(of.meets, schema=self._schema))
             targets[of], names = self._target(of, fields)
             missing = {name for name in names if not (loader.has_column(name) or name in of.defaults)}
@@ -73,7 +74,7 @@ class Planner:
         if problems:
             raise PlanError(problems)
         loader.read_also(wanted)
-        by_identity = {identity: targets[of] for identity, of in types.items()}
+        by_identity = {identity: targets[of] for identity, of in types.items() if has_nodes}
         return Plan(loader, relation, _chooser(by_identity, relation), pages)
 
     def _target(self, of: ObjectType, selected: Selected) -> tuple[Target, set[str]]:
@@ -109,7 +110,8 @@ class Planner:
     ) -> tuple[Any, Pages, list[SelectedField]]:
         """The type of the nodes, the pages, and where nodes are selected."""
         connection = object_type(cls, self._schema)
-        edges = self._selected(connection, selected).get("edges", [])
+        names = self._selected(connection, selected)
+        edges = names.get("edges", [])
         edge = object_type(inner_type(connection.by_name["edges"].type), self._schema)
         below = self._selected(edge, edges)
         first, last = given.get("first"), given.get("last")
@@ -127,8 +129,11 @@ class Planner:
             given.get("after"),
             last,
             given.get("before"),
-            "total_count" in self._selected(connection, selected),
+            "total_count" in names,
             "cursor" in below,
+            bool(names.keys() - {"total_count"}),
+            # Fields that a class of the application's has besides may look at them.
+            bool(names.keys() - {"edges", "page_info", "total_count"} or below.keys() - {"cursor"}),
         )
         return edge.by_name["node"].type, pages, below.get("node", [])
 

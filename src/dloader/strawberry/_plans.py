@@ -76,6 +76,10 @@ class Pages(NamedTuple):
     before: str | None
     has_total: bool
     has_cursors: bool
+    has_rows: bool
+    """Whether anything is selected but how many there are."""
+    has_nodes: bool
+    """Whether anything is selected that takes the items themselves, and not only their number and cursors."""
 
     def made(self, page: Any, nodes: list[Any]) -> Any:
         """The connection of a page.
@@ -125,14 +129,22 @@ class Plan:
         if pages is None:
             return keys
         asked: list[Any] = self.loader.page_keys(
-            keys, pages.first, pages.after, pages.last, pages.before, pages.has_total, pages.has_cursors
+            keys,
+            pages.first,
+            pages.after,
+            pages.last,
+            pages.before,
+            pages.has_total,
+            pages.has_cursors,
+            pages.has_rows,
         )
         return asked
 
     def made(self, value: Any, nodes: Nodes) -> Any:
         """What the field has, of what the loader gave; the objects that are made for it are added to `nodes`."""
         if self._pages is not None:
-            return self._pages.made(value, self._nodes(value.items, nodes))
+            items = self._nodes(value.items, nodes) if self._pages.has_nodes else [None] * len(value.items)
+            return self._pages.made(value, items)
         if self._many:
             return self._nodes(value, nodes)
         return None if value is None else self._nodes([value], nodes)[0]
