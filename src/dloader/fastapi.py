@@ -32,6 +32,8 @@ del _fastapi
 
 __all__ = ("ResponseModel", "cancelled_with", "loaders")
 
+_NAMESPACE = "store_namespace"
+"""A value like the parameters of loaders, of which none can have this name: it is an option of theirs."""
 _CLIENT_LEFT = 499
 """The status that nginx logs for a client that did not wait. Nobody gets it: it only ends the handler in good order."""
 
@@ -61,6 +63,7 @@ def loaders(
     instruments: Iterable[Instrument] = (),
     max_concurrency: int | Limit | None = None,
     store: Store | None = None,
+    store_namespace: object = None,
     **values: object,
 ) -> Callable[..., AsyncGenerator[LoaderRegistry]]:
     """Make a dependency that gives each request (or WebSocket) a `LoaderRegistry` of its own.
@@ -75,6 +78,7 @@ def loaders(
         instruments: As of `LoaderRegistry`.
         max_concurrency: As of `LoaderRegistry`; a number is for each request, a `Limit` for all of them together.
         store: As of `LoaderRegistry`: one for all requests.
+        store_namespace: As of `LoaderRegistry`: a dependency, as one of `values`, or the namespace of all requests.
         values: The parameters of loaders, by name. Each is a dependency (a callable, ``Depends(...)``, or a type
             ``Annotated[T, Depends(...)]``), which FastAPI calls for each request, overrides included. Anything that
             cannot be called is the value itself, the same for all requests, and so is an ``async_sessionmaker``.
@@ -108,7 +112,7 @@ def loaders(
         user 1 of blue
     """
     asked, given = list[Parameter](), dict[str, Any]()
-    for name, value in values.items():
+    for name, value in {**values, _NAMESPACE: store_namespace}.items():
         parameter = _dependency(name, value)
         if parameter is None:
             given[name] = value
@@ -140,11 +144,15 @@ class _RegistryOfRequest:
             "max_concurrency": max_concurrency,
             "store": store,
         }
-        LoaderRegistry(given, **self._options)  # a wrong option is told now, not at the first request
+        self._registry({})  # a wrong option is told now, not at the first request
 
     async def __call__(self, **values: object) -> AsyncGenerator[LoaderRegistry]:
-        async with LoaderRegistry({**self._given, **values}, **self._options) as registry:
+        async with self._registry(values) as registry:
             yield registry
+
+    def _registry(self, values: Mapping[str, object]) -> LoaderRegistry:
+        every = {**self._given, **values}
+        return LoaderRegistry(every, store_namespace=every.pop(_NAMESPACE, None), **self._options)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, _RegistryOfRequest):
@@ -158,7 +166,8 @@ class _RegistryOfRequest:
         return hash((tuple(self.__signature__.parameters), tuple(self._given)))
 
     def __repr__(self) -> str:
-        return f"loaders({', '.join([*self.__signature__.parameters, *self._given])})"
+        names = [*self.__signature__.parameters, *self._given]
+        return f"loaders({', '.join(name for name in names if name != _NAMESPACE)})"
 
 
 def _dependency(name: str, value: object) -> Parameter | None:

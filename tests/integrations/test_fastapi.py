@@ -4,9 +4,10 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, nullcontext
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import anyio.from_thread
+import httpx
 import pytest
 from fastapi import (
     BackgroundTasks,
@@ -27,6 +28,7 @@ from websockets.asyncio.client import connect
 from dloader import DataLoader, Limit, LoaderClosedError, LoaderParamError, LoaderRegistry, OptionError
 from dloader.fastapi import ResponseModel, cancelled_with, loaders
 from dloader.resolver import Load, Resolver
+from dloader.store import MemoryStore
 
 
 class Session:
@@ -585,3 +587,40 @@ class TestClientThatLeaves:
             assert not task.cancelling()
 
         run(law)
+
+
+def test_a_namespace_of_the_store_is_a_dependency_or_a_value():
+    """It is no parameter of loaders, and has no place in the name."""
+
+    class Users(DataLoader[int, str]):
+        store_ttl = 30.0
+        calls: ClassVar[list[list[int]]] = []
+
+        async def batch_load_fn(self, keys):
+            self.calls.append(list(keys))
+            return [str(key) for key in keys]
+
+    def get_tenant(request: Request) -> str:
+        return request.headers["tenant"]
+
+    def calls(namespace: Any) -> list[list[int]]:
+        Users.calls.clear()
+        made = loaders(store=MemoryStore(), store_namespace=namespace)
+        assert repr(made) == "loaders()"
+        app = FastAPI()
+
+        @app.get("/user")
+        async def user(registry: Annotated[LoaderRegistry, Depends(made)]) -> str:
+            return await registry.get(Users).load(1)
+
+        async def law() -> None:
+            transport = httpx.ASGITransport(app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+                for tenant in ("blue", "red", "blue"):
+                    assert (await client.get("/user", headers={"tenant": tenant})).json() == "1"
+
+        asyncio.run(law())
+        return list(Users.calls)
+
+    assert calls(get_tenant) == [[1], [1]]
+    assert calls("all") == calls(None) == [[1]]

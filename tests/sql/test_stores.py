@@ -1086,6 +1086,23 @@ def test_fields_of_strawberry_may_be_kept(filled):
     assert len(filled.selects) == 1
 
 
+@pytest.mark.parametrize("by", ["value", "context"])
+def test_operations_of_strawberry_have_namespaces(filled, by):
+    async def law(engine):
+        params = {"session": async_sessionmaker(engine), "options": [Mine()]}
+        store, found = MemoryStore(), []
+        for tenant in (1, 2, 1):
+            named = tenant if by == "value" else lambda context: context["tenant"]
+            extension = LoaderExtension(params, store=store, store_namespace=named)
+            schema = strawberry.Schema(Root, extensions=[extension])
+            query = "{ team(n: 1) { members { nick } } }"
+            found.append((await schema.execute(query, context_value={"tenant": tenant})).errors)
+        assert found == [None] * 3
+
+    filled.run(law)
+    assert len(filled.selects) == 2
+
+
 class TestPages:
     def test_pages_by_hand_are_read_each_time(self, filled):
         async def law(engine):

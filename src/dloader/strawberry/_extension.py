@@ -36,6 +36,7 @@ class LoaderExtension:
         instruments: As of `LoaderRegistry`.
         max_concurrency: As of `LoaderRegistry`; a number is for each operation, a `Limit` for all of them together.
         store: As of `LoaderRegistry`: one for all operations.
+        store_namespace: As of `LoaderRegistry`; or what is called with the context of each operation and returns it.
 
     Raises:
         OptionError: An argument cannot be used.
@@ -52,12 +53,14 @@ class LoaderExtension:
         instruments: Iterable[Instrument] = (),
         max_concurrency: int | Limit | None = None,
         store: Store | None = None,
+        store_namespace: object | Callable[[Any], object] = None,
     ) -> None:
         if not (params is None or isinstance(params, Mapping) or callable(params)):
             raise OptionError(
                 f"LoaderExtension(params=) takes a mapping, or what makes one of the context, not {shorten(params)}"
             )
         self._given: Params = params
+        self._namespace = store_namespace
         self._options: dict[str, Any] = {
             "loader_params": loader_params,
             "instruments": tuple(instruments),
@@ -79,7 +82,10 @@ class LoaderExtension:
             values = await stack.enter_async_context(values)
         elif isawaitable(values):
             values = await values
-        return await stack.enter_async_context(LoaderRegistry(values, **self._options))
+        named = self._namespace
+        namespace: object = named(context) if callable(named) else named
+        registry = LoaderRegistry(values, store_namespace=namespace, **self._options)
+        return await stack.enter_async_context(registry)
 
 
 class _OperationExtension(SchemaExtension):
