@@ -3,6 +3,8 @@
 Two processes share the store, each by a door of its own, which may refuse a call, lose its answer, or hand out rubbish.
 The source counts the versions of each key. What a load may say is known when it begins: nothing older than what the
 source said when its process cleared the key, or when a delete of whatever process reached the store.
+
+Two keys, and rules that are whole stories: a fault shows only where a load, a write, a clear and a load meet.
 """
 
 from __future__ import annotations
@@ -19,8 +21,17 @@ from dloader import DataLoader, LoaderRegistry
 from dloader._stored import _guard
 from dloader.store import Got, MemoryStore
 
-KEYS = st.integers(0, 2)
+NUMBER = 2
+KEYS = st.integers(0, NUMBER - 1)
+SOME = st.lists(KEYS, min_size=1, max_size=2)
 PROCESSES = st.integers(0, 1)
+AWAY = ["refusing", "refusing deletes", "losing answers"]
+STATES = st.sampled_from(["open", "open", *AWAY, "handing out rubbish", "slow to delete"])
+
+TTL = 30.0
+LONGEST = 1.1 * TTL
+TURNS = 12
+"""In so many turns of the loop whatever can be answered is."""
 
 
 class Away(Exception):
@@ -58,8 +69,12 @@ class Door:
         await self._through(self._delete, keys)
 
     async def _delete(self, keys):
+        if self.state == "refusing deletes":
+            raise Away
         await self.store.delete_many(keys)
         self.deleted(keys)
+        if self.state == "slow to delete":
+            await turns(2 * TURNS)
 
     def cleared(self):
         return self.store.cleared()
@@ -76,9 +91,10 @@ class StoreMachine(RuleBasedStateMachine):
         self.reports = []
         self.loop.set_exception_handler(lambda loop, context: self.reports.append(context))
         self.now = 0.0
-        self.source = dict.fromkeys(range(3), 0)
-        self.deleted_at = dict.fromkeys(range(3), 0)
-        self.cleared_at = [dict.fromkeys(range(3), 0) for _ in range(2)]
+        self.source = dict.fromkeys(range(NUMBER), 0)
+        self.deleted_at = dict.fromkeys(range(NUMBER), 0)
+        self.ended_at = dict.fromkeys(range(NUMBER), 0)
+        self.cleared_at = [dict.fromkeys(range(NUMBER), 0) for _ in range(2)]
         self.held = []
         self.holding = False
         self.loads = set()
@@ -89,7 +105,7 @@ class StoreMachine(RuleBasedStateMachine):
         machine = self
 
         class Rows(DataLoader[int, int]):
-            store_ttl = 30.0
+            store_ttl = TTL
 
             async def batch_load_fn(self, keys):
                 rows = [machine.source[key] for key in keys]
@@ -117,18 +133,18 @@ class StoreMachine(RuleBasedStateMachine):
         """The source has another version."""
         self.source[key] += 1
 
-    @rule(
-        process=PROCESSES,
-        state=st.sampled_from(["open", "refusing", "losing answers", "handing out rubbish"]),
-    )
+    @rule(process=PROCESSES, state=STATES)
     def door(self, process, state):
         """The store is there for a process, or is not."""
         self.doors[process].state = state
 
     @rule(seconds=st.sampled_from([3.0, 40.0]))
     def time_passes(self, seconds):
-        """Leases end, or values do."""
+        """Leases end, or values do: of what was written by now none is found any more."""
+        self.turn(TURNS)
         self.now += seconds
+        if seconds > LONGEST and all(task.done() for task in self.loads):
+            self.ended_at.update(self.source)
 
     @rule(holding=st.booleans())
     def hold(self, holding):
@@ -150,18 +166,18 @@ class StoreMachine(RuleBasedStateMachine):
 
     # -- what programs do
 
-    @rule(process=PROCESSES, keys=st.lists(KEYS, min_size=1, max_size=3))
+    @rule(process=PROCESSES, keys=SOME)
     def request(self, process, keys):
         """A new request loads."""
         self.spawn(self._request(process, keys))
 
     async def _request(self, process, keys):
         own = self.cleared_at[process]
-        least = [max(self.deleted_at[key], own[key]) for key in keys]
+        least = [max(self.deleted_at[key], self.ended_at[key], own[key]) for key in keys]
         async with LoaderRegistry(store=self.doors[process]) as loaders:
             self.check(keys, least, await loaders.get(self.loader_class).load_many(keys))
 
-    @rule(process=PROCESSES, keys=st.lists(KEYS, min_size=1, max_size=3))
+    @rule(process=PROCESSES, keys=SOME)
     def long_lived(self, process, keys):
         """A loader that remembers loads: it hears what its own process clears."""
         self.spawn(self._long_lived(process, keys))
@@ -197,6 +213,86 @@ class StoreMachine(RuleBasedStateMachine):
         else:
             loader.clear(key)
             self.cleared_at[process][key] = self.source[key]
+
+    # -- whole stories
+
+    @rule(process=PROCESSES, keys=SOME)
+    def many_requests(self, process, keys):
+        """What a process finds, the other finds too; what a long-lived loader has it keeps."""
+        for each in (process, 1 - process):
+            self.request(each, keys)
+            self.long_lived(each, keys)
+            self.turn(TURNS)
+
+    @rule(process=PROCESSES, key=KEYS, everything=st.booleans(), by_request=st.booleans())
+    def change(self, process, key, everything, by_request):
+        """What is known everywhere is written and cleared, and asked for again, there and elsewhere."""
+        self.many_requests(process, [key])
+        self.write(key)
+        self.clear(process, None if everything else key, by_request)
+        self.many_requests(process, [key])
+
+    @rule(reader=PROCESSES, writer=PROCESSES, key=KEYS, everything=st.booleans(), again=st.booleans())
+    def change_while_it_is_read(self, reader, writer, key, everything, again):
+        """What was read before the clear comes after it, and is not to be kept."""
+        self.clear(writer, None, True)
+        self.hold(True)
+        self.request(reader, [key])
+        self.long_lived(reader, [key])
+        self.turn(TURNS)
+        self.write(key)
+        self.clear(writer, None if everything else key, True)
+        if again:
+            self.turn(TURNS)
+            self.many_requests(reader, [key])
+        self.hold(False)
+        self.turn(TURNS)
+        self.many_requests(writer, [key])
+
+    @rule(
+        process=PROCESSES,
+        key=KEYS,
+        everything=st.booleans(),
+        state=st.sampled_from(AWAY),
+    )
+    def change_while_the_store_is_away(self, process, key, everything, state):
+        """A delete is refused, and due: before the store is asked again, the store is told."""
+        self.many_requests(process, [key])
+        self.door(process, state)
+        self.write(key)
+        self.clear(process, None if everything else key, True)
+        self.turn(TURNS)
+        self.request(process, [key])
+        self.turn(TURNS)
+        self.door(process, "open")
+        self.request(process, [key])
+        self.turn(TURNS)
+        self.request(1 - process, [key])
+        self.turn(TURNS)
+
+    @rule(process=PROCESSES, key=KEYS, by_request=st.booleans())
+    def change_twice(self, process, key, by_request):
+        """Cleared again while the first delete is on its way, and somebody has kept what was between."""
+        self.many_requests(process, [key])
+        self.door(process, "slow to delete")
+        self.door(1 - process, "open")
+        for _ in range(2):
+            self.write(key)
+            self.clear(process, key, by_request)
+            self.request(1 - process, [key])
+            self.turn(TURNS)
+        self.door(process, "open")
+        self.turn(3 * TURNS)
+        self.many_requests(process, [key])
+
+    @rule(process=PROCESSES, key=KEYS)
+    def grow_old(self, process, key):
+        """Values are kept no longer than their class says, and a tenth."""
+        self.many_requests(process, [key])
+        self.write(key)
+        self.time_passes(40.0)
+        self.request(process, [key])
+        self.turn(TURNS)
 
     # -- what holds
 
