@@ -439,8 +439,8 @@ class EverythingMachine(RuleBasedStateMachine):
         self.open(tenant, True)
         self.all_ask(tenant, key, spoken)
 
-    @rule(**STORY)
-    def change_while_it_is_read(self, tenant, table, key, spoken, everything):
+    @rule(**STORY, late=st.booleans())
+    def change_while_it_is_read(self, tenant, table, key, spoken, everything, late):
         """What was read before the clear comes after it: only those may have it who asked before."""
         self.settle()
         reader, writer = self.open(tenant, True), self.open(tenant, True)
@@ -455,9 +455,12 @@ class EverythingMachine(RuleBasedStateMachine):
         self.write(table, tenant, key)
         self.clear(0, table, None if everything else key, spoken, writer)
         self.turn(TURNS)
+        if late:
+            self.hold(False)
         for request in (reader, writer):
-            self.ask(0, table, [key], spoken, request)
             self.turn(TURNS)
+            self.ask(0, table, [key], spoken, request)
+        self.turn(TURNS)
         self.hold(False)
         self.turn(TURNS)
         self.open(tenant, True)
