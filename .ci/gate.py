@@ -169,9 +169,9 @@ class Place:
         if errors:
             raise errors[0]
 
-    def uv(self, *line: str | Path) -> None:
+    def uv(self, *line: str | Path, quiet: bool = True) -> None:
         """Run uv."""
-        self.run(self._gate.work / "uv/bin/uv", "--quiet", *line)
+        self.run(self._gate.work / "uv/bin/uv", *(("--quiet",) if quiet else ()), *line)
 
     def install(self, version: str, *what: str | Path) -> None:
         """Make an environment of that Python, with these packages."""
@@ -205,6 +205,9 @@ def run(gate: Gate, name: str) -> list[int]:
         broken += "\nservers and a browser are there in CI: nothing may be skipped for want of one"
     passed, failed, skipped = counted(log)
     failed = failed or bool(broken)
+    if failed and name in jobs.MAY_FAIL:
+        print(f"\n== {name}: FAILED, as it may")
+        failed = 0
     with gate.lock:
         print(f"\n== {name}: {'FAILED' if failed else 'passed'} in {time.monotonic() - start:.0f} s")
         print(log + broken if failed else "\n".join(log.splitlines()[-12:]), flush=True)

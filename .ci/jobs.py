@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
 SUPPORTED = ("3.11", "3.12", "3.13", "3.14")
 QUICK = ("quick-tests", "types", "lint")
-ON_REQUEST = ("quick-tests",)
-"""What other jobs do better, if more slowly."""
+ON_REQUEST = ("quick-tests", "prereleases")
+"""What other jobs do better, if more slowly; or what may fail."""
+MAY_FAIL = ("prereleases",)
+"""What is told, and does not fail the gate: it is about what does not exist yet."""
 AT_LAST = ("import-time",)
 """What needs a quiet machine: run one by one when the others are done."""
 
@@ -113,6 +115,14 @@ def any_order(place: Place) -> None:
     """The tests in a random order, in two processes, on a Python between oldest and newest; the log says the seed."""
     place.install_wheel(place.between, "--group", "any-order")
     place.run("python", *PYTEST, "-n", "2", f"--randomly-seed={int(time.time())}", **FEW)
+
+
+def prereleases(place: Place) -> None:
+    """The tests with pre-releases of Pydantic and SQLAlchemy, where these are newer than releases; they may fail."""
+    wanted = (f"{name}>=2.0.0a0" for name in ("pydantic", "pydantic-core", "sqlalchemy"))
+    place.install_wheel(place.newest, "--group", "any-order", *wanted)
+    place.uv("pip", "list", "--python", ".venv/bin/python", quiet=False)
+    place.run("python", "-W", "default", *PYTEST, "-n", "2", "-p", "no:randomly", **FEW)
 
 
 def quick_tests(place: Place) -> None:
@@ -210,6 +220,7 @@ JOBS = (
     properties,
     benchmarks,
     quick_tests,
+    prereleases,
     types,
     lint,
     peer_suites,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 pytest.importorskip("redis", reason="install the extra test again")
 
 import long_work
 from long_work import Sample
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")
 
 FEW = 6
 FIRST = Sample(100, 80.0, 100_000, 2, 20, 0, 1, 0, 1)
