@@ -23,15 +23,17 @@ Which law stands where: a folder for each part of the package, a file for each o
              partial_answers_of_random_trees.
 - sql/       dloader.sqlalchemy on four databases (databases.py), with mapped classes of every kind (zoo.py): relations,
              lookups, equal_keys, pages, page_plans, models, sessions, cut_connections (through proxies.py), criteria,
-             odd_mappings, sqlmodel, traps; with Redis, cancelled_at_each_await; schemas and models at random beside lazy loads: properties (of
+             odd_mappings, sqlmodel, traps; with Redis, cancelled_at_each_await;
+             schemas and models at random beside lazy loads: properties (of
              drawn_schemas.py and drawn_models.py); a shop's data: chinook.
 - stores/    What loaders keep in stores: the laws of all of them, and Redis; at random beside a model: state_machine.
 - compat/    The other libraries' classes.
-- here       What is seen from outside: public_names, cli, demo, docs, benchmarks; how the source is built: house. All parts
-             at random beside a model: everything_together; for minutes, beside nothing but what there is: long_work.
+- here       What is seen from outside: public_names, cli, demo, docs, benchmarks; how the source is built: house.
+             All parts at random beside a model: everything_together; for minutes: long_work.
 
 In both folders examples_of_the_specification holds the examples of the documents that the project began with, verbatim.
-Helpers: loops.py (loops, Recorder), resolving.py (Source), counting.py (futures, tasks, turns), suspensions.py (awaits).
+Helpers: loops.py (loops, Recorder), resolving.py (Source), counting.py (futures, tasks, turns),
+suspensions.py (awaits).
 """
 
 from __future__ import annotations
