@@ -123,7 +123,7 @@ def prereleases(place: Place) -> None:
     place.install_wheel(place.newest, "--group", "any-order", *wanted)
     place.uv("pip", "list", "--python", ".venv/bin/python", quiet=False)
     folders = ("tests/resolver", "tests/sql", "tests/compat", "tests/integrations")  # the core knows neither
-    place.run("python", "-W", "default", *PYTEST, "-n", "2", "-p", "no:randomly", *folders, **FEW)
+    place.run("python", *PYTEST, "-n", "2", "-p", "no:randomly", *folders, **FEW)
 
 
 def quick_tests(place: Place) -> None:
