@@ -20,20 +20,21 @@ from collections.abc import (
     Callable,
     Collection,
     Hashable,
-    Iterable,
     Iterator,
     Sequence,
     Set as AbstractSet,
 )
 from contextvars import Context, copy_context
 from enum import Enum, auto
-from typing import Any, Generic, Protocol
+from typing import Any, Generic, TypeAlias
 
+from dloader._core import _roles as roles
+from dloader._core._awaited import NOBODY, Awaited
 from dloader._core._types import K, V
 from dloader._core._waiters import Abandonment, Part, Waiter, context_of, fail_rest, is_done, is_gone
 from dloader.errors import BatchAbortedError
 
-__all__ = ("CLOSED", "RUNNING", "Batch", "KeyIndex", "Outcome", "Standing", "State", "Watcher")
+__all__ = ("CLOSED", "RUNNING", "Batch", "Holder", "KeyIndex", "Outcome", "State", "Watcher")
 
 
 class State(Enum):
@@ -47,108 +48,10 @@ class State(Enum):
     """The same as ended, and some who waited were given errors."""
 
 
-NOBODY: dict[Any, Any] = {}
-"""Never changed."""
-
 CLOSED, RUNNING, ENDED, FAILED = State.CLOSED, State.RUNNING, State.ENDED, State.FAILED
 
 
-class Standing(Enum):
-    """Where a batch stands that waits for no other, as far as is known."""
-
-    GOES_ON = auto()
-    """It works, or waits for one that is open, which closes by itself."""
-    IS_LOOKED_AT = auto()
-    """Its queue is about to look whether it may start."""
-
-
-class Watcher(Protocol):
-    """Who waits, by way of others, for a batch to go on."""
-
-    def has_moved(self, batch: Batch[Any, Any], /) -> None:
-        """It has started, ended, or given its place back."""
-        ...
-
-    def waits(self, batch: Batch[Any, Any], /) -> None:
-        """It runs, and waits for others now."""
-        ...
-
-
-class KeyIndex(Protocol):
-    """What a batch tells: which keys are to be found in it."""
-
-    def batch_closed(self, batch: Batch[Any, Any], why: str, /) -> None:
-        """The batch takes no more keys; `why` is a word for instruments."""
-        ...
-
-    def keys_gone(self, batch: Batch[Any, Any], cache_keys: Iterable[Hashable], /) -> None:
-        """Everybody has left these keys, which the batch forgets now."""
-        ...
-
-    def before(self, batch: Batch[Any, Any], /) -> Iterable[Batch[Any, Any]] | Standing:
-        """Of which batches one has to end, or go on, before a batch that has closed can; see `_way_on`."""
-        ...
-
-    def start(self, batch: Batch[Any, Any], /) -> None:
-        """Start a batch that has closed and waits, though there is no place for it."""
-        ...
-
-    def add_watcher(self, batch: Batch[Any, Any], watcher: Watcher, /) -> None:
-        """Have somebody told when a batch that has closed moves, or waits."""
-        ...
-
-    def remove_watcher(self, batch: Batch[Any, Any], watcher: Watcher, /) -> None:
-        """Tell that one nothing more."""
-        ...
-
-    def batch_ended(self, batch: Batch[Any, Any], outcome: Outcome, values: Sequence[Any], /) -> None:
-        """Nobody may join the batch any more; it still has its entries, and nobody was answered yet."""
-        ...
-
-
-class Holder(Protocol):
-    """A place under ``max_concurrency``, which a batch holds until its task has ended."""
-
-    @property
-    def batch(self) -> Batch[Any, Any] | None:
-        """That batch, until then."""
-        ...
-
-    def closed(self, batch: Batch[Any, Any], /) -> None:
-        """A batch that it asked for keys has closed."""
-        ...
-
-    def answered(self, batch: Batch[Any, Any], /) -> None:
-        """A batch that it asked for keys has ended."""
-        ...
-
-    def wake(self) -> None:
-        """Have the queue look whether it may start another batch: this one waits, or what it waits for has closed."""
-        ...
-
-
-class Outcome(Protocol):
-    """How a batch ends."""
-
-    word: str
-    """For instruments: see `dloader.BatchRecord.outcome`."""
-
-    @property
-    def raised(self) -> BaseException | None:
-        """What the batch failed with as a whole."""
-        ...
-
-    def deliver(self, batch: Batch[Any, Any], values: Sequence[Any], /) -> bool:
-        """Complete all who wait, and remember what is to be remembered; return whether some were given errors.
-
-        Args:
-            batch: One that nobody can join any more.
-            values: What the batch function returned, for the outcome that gives it out.
-        """
-        ...
-
-
-class Batch(Generic[K, V]):
+class Batch(Awaited[V], Generic[K, V]):
     """One call of the batch function in the making; lives from its first key until its waiters have their answers.
 
     Args:
@@ -166,9 +69,6 @@ class Batch(Generic[K, V]):
     """Of each ``load_many`` that waits for keys of this batch."""
     outdated: AbstractSet[Hashable] = frozenset()
     """Keys whose results must not be cached."""
-    awaited_by: dict[Holder, list[Waiter[V] | None]] = NOBODY
-    """The places of batches, of any loader, whose functions asked for keys of this one, and with what they wait for
-    these: see `_wait_graph`."""
     listeners: list[Callable[[], object]] | tuple[()] = ()
     abandonment: Abandonment | None = None
     """While the batch runs, and did not end in the first step of its task."""
@@ -360,28 +260,6 @@ class Batch(Generic[K, V]):
         self.state, self.context = RUNNING, None
         return list(self.entries) if self.given_keys is None else self.given_keys[:]
 
-    def be_awaited_by(self, holder: Holder, waiter: Waiter[V] | None = None) -> None:
-        """Note that the function of another batch, which holds a place, waits for keys of this one.
-
-        Args:
-            holder: That place.
-            waiter: What it waits with; None if that cannot be given up.
-        """
-        if self.awaited_by is NOBODY:
-            self.awaited_by = {}
-        waiters = self.awaited_by.setdefault(holder, [])
-        while waiters and _has_given_up(waiters[-1]):  # one that tries again and again
-            waiters.pop()
-        waiters.append(waiter)
-
-    def is_wanted_by(self, holder: Holder) -> bool:
-        """Whether a holder has not given up all that it waits for here."""
-        return not all(map(_has_given_up, reversed(self.awaited_by[holder])))
-
-    def be_left_by(self, holder: Holder) -> None:
-        """Note that a holder waits for nothing here any more."""
-        del self.awaited_by[holder]
-
     def watch(self, left: Callable[[], object]) -> None:
         """If the batch is running, have `left` called when everybody who waits for it has left."""
         if self.is_running:
@@ -438,8 +316,11 @@ class Batch(Generic[K, V]):
         )
 
 
-def _has_given_up(waiter: Waiter[Any] | None) -> bool:
-    return waiter is not None and is_gone(waiter)
+Holder: TypeAlias = roles.Holder[Batch[Any, Any]]
+KeyIndex: TypeAlias = roles.KeyIndex[Batch[Any, Any]]
+Outcome: TypeAlias = roles.Outcome[Batch[Any, Any]]
+Watcher: TypeAlias = roles.Watcher[Batch[Any, Any]]
+"""Whom a batch knows: see `_roles`."""
 
 
 def _have_waiters(waiters: list[Waiter[Any]]) -> bool:

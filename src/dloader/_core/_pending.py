@@ -10,10 +10,11 @@ from functools import partial
 from types import CoroutineType
 from typing import Any, Generic
 
-from dloader._core._batch import Batch, Outcome, Standing, Watcher
+from dloader._core._batch import Batch, Outcome, Watcher
 from dloader._core._dispatch import Dispatch, settle
 from dloader._core._hooks import Hooks
 from dloader._core._keys import Keys
+from dloader._core._roles import Standing
 from dloader._core._run_queue import RunQueue
 from dloader._core._types import K, V
 from dloader._core._wait_graph import current_place, record_wait

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections import OrderedDict
 from collections.abc import Coroutine, Iterable
 from contextvars import Context
 from functools import partial
@@ -13,10 +12,12 @@ from itertools import chain
 from typing import Any, TypeAlias, cast, final
 
 from dloader._core._ahead import Ahead
-from dloader._core._batch import CLOSED, Batch, Standing, Watcher
+from dloader._core._batch import CLOSED, Batch, Watcher
+from dloader._core._closed_batches import NO_BATCHES, ClosedBatches
 from dloader._core._deliver import LOST, Failure, explained
 from dloader._core._fetch import Fetch
 from dloader._core._limit import Limit, Places, places_of
+from dloader._core._roles import Standing
 from dloader._core._wait_graph import Place
 
 __all__ = ("RunQueue",)
@@ -24,25 +25,20 @@ __all__ = ("RunQueue",)
 AnyBatch: TypeAlias = Batch[Any, Any]
 
 
-NO_BATCHES: OrderedDict[AnyBatch, None] = OrderedDict()
-"""Never changed. Making another waits until it is needed: two would take a tenth of the time of making a loader."""
-
 NO_WATCHERS: dict[AnyBatch, dict[Watcher, None]] = {}
-"""The same."""
+"""Never changed, as `NO_BATCHES`."""
 
 
 @final
-class RunQueue:
+class RunQueue(ClosedBatches):
     """Starts batches in the order in which they closed, as far as ``max_concurrency`` allows.
 
     Lives as long as its loader.
     """
 
     __slots__ = (
-        "_ahead",
         "_is_starting",
         "_limit",
-        "_ready",
         "_shared",
         "_will_start",
         "fetch",
@@ -59,19 +55,12 @@ class RunQueue:
         else:
             self._limit = limit
         self.fetch = fetch
-        self._ready: OrderedDict[AnyBatch, None] = NO_BATCHES
-        self._ahead: Ahead | tuple[()] = ()
-        """Batches that running batch functions wait for: they come before those that are ready."""
+        self._ready, self._ahead = NO_BATCHES, ()
         self._is_starting = self._will_start = False
         self.running: dict[AnyBatch, Place] = {}
         """Batches whose task has not ended."""
         self.watchers: dict[AnyBatch, dict[Watcher, None]] = NO_WATCHERS
         """Who is told when one of its batches moves, or waits: see `_way_on`."""
-
-    @property
-    def waiting(self) -> list[AnyBatch]:
-        """The batches that are still to be started."""
-        return [*self._ahead, *self._ready]
 
     def tasks(self) -> set[asyncio.Task[Exception | None]]:
         """The tasks that run batch functions, but for the present one."""
@@ -85,9 +74,7 @@ class RunQueue:
             for holder in batch.awaited_by:
                 holder.wake()
         else:
-            if self._ready is NO_BATCHES:
-                self._ready = OrderedDict()
-            self._ready[batch] = None
+            self._add_ready(batch)
         if self._shared:
             for places in self._shared:
                 places.queue_up([batch])
@@ -100,11 +87,6 @@ class RunQueue:
             self.start_soon(batch.loop)
         elif batch in self._ahead:
             self._add_ahead(batch)
-
-    def _add_ahead(self, batch: AnyBatch) -> None:
-        if not isinstance(self._ahead, Ahead):
-            self._ahead = Ahead()
-        self._ahead.add(batch)
 
     def run(self, batch: AnyBatch) -> None:
         """Start a batch that was closed, at once if nothing comes before it and there is a place."""
@@ -171,9 +153,6 @@ class RunQueue:
         if self._limit is None or len(self.running) < self._limit:
             return self._take_first()
         return None
-
-    def _take_first(self) -> AnyBatch:
-        return self._ahead.take_first() if self._ahead else self._ready.popitem(last=False)[0]
 
     # -- places that are shared with other loaders: see `_limit` ----------------------------------------------
 
@@ -243,10 +222,7 @@ class RunQueue:
 
         Those which a running batch waits for may be lent different places; of the others the first goes first.
         """
-        found = self._ahead.take_first_that(self._has_places) if isinstance(self._ahead, Ahead) else None
-        if found is None and self._ready and self._has_places(next(iter(self._ready))):
-            found, _ = self._ready.popitem(last=False)
-        return found
+        return self._take_first_that(self._has_places)
 
     def _has_places(self, batch: AnyBatch) -> bool:
         """Whether there is a place for a batch wherever it needs one; where not, wait for one."""

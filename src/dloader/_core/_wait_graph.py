@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from typing import Any, cast
 
-from dloader._core._batch import Batch, Standing
+from dloader._core._batch import Batch
+from dloader._core._roles import Standing
 from dloader._core._waiters import Waiter
 from dloader.errors import RecursiveLoadError
 

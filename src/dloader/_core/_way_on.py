@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias, final
 
-from dloader._core._batch import Batch, Standing, Watcher
+from dloader._core._batch import Batch, Watcher
+from dloader._core._roles import Standing
 
 __all__ = ("Found", "WayOn", "look_from")
 
