@@ -26,16 +26,19 @@ import redis.asyncio
 import redis.asyncio.sentinel
 import redis.exceptions
 import valkey.asyncio
+import valkey.asyncio.sentinel
+import valkey.exceptions
 
 from dloader import redis as dloader_redis
 from dloader.redis import RedisStore
 
-CLIENTS = {
-    "resp3": lambda url: redis.asyncio.from_url(url, protocol=3),
-    "resp2": lambda url: redis.asyncio.from_url(url, protocol=2),
-    "decoding": lambda url: redis.asyncio.from_url(url, decode_responses=True),
-    "valkey": valkey.asyncio.from_url,
-}
+CLIENTS = {"resp3": {"protocol": 3}, "resp2": {"protocol": 2}, "decoding": {"decode_responses": True}}
+
+
+@pytest.fixture(params=[redis, valkey], ids=["redis-py", "valkey-py"])
+def library(request):
+    """A package that has clients."""
+    return request.param
 
 
 @pytest.fixture(scope="module")
@@ -82,15 +85,20 @@ def users():
     return Own
 
 
-@contextlib.asynccontextmanager
-async def connected(server, kind="resp3", **options):
-    """A store of a process of its own, so to speak."""
-    client = CLIENTS[kind](server.url)
-    try:
-        await client.flushall()
-        yield RedisStore(client, **{"deadline": 30.0, "lease": 30.0, **options}), client
-    finally:
-        await client.aclose()
+@pytest.fixture
+def connected(library):
+    """Makes a store of a process of its own, so to speak, and its client."""
+
+    @contextlib.asynccontextmanager
+    async def connected(server, kind="resp3", **options):
+        client = library.asyncio.from_url(server.url, **CLIENTS[kind])
+        try:
+            await client.flushall()
+            yield RedisStore(client, **{"deadline": 30.0, "lease": 30.0, **options}), client
+        finally:
+            await client.aclose()
+
+    return connected
 
 
 async def load(store, source, *keys):
@@ -108,7 +116,7 @@ async def commands(client) -> int:
 
 
 @pytest.mark.parametrize("kind", CLIENTS)
-def test_each_batch_is_one_round_trip_and_each_client_serves(run, shared, users, kind):
+def test_each_batch_is_one_round_trip_and_each_client_serves(run, shared, users, kind, connected):
     async def law():
         async with connected(shared, kind) as (store, client):
             await load(store, users, *range(50))
@@ -130,7 +138,7 @@ def test_each_batch_is_one_round_trip_and_each_client_serves(run, shared, users,
     run(law)
 
 
-def test_keys_live_as_long_as_the_class_says_more_or_less(run, shared, users):
+def test_keys_live_as_long_as_the_class_says_more_or_less(run, shared, users, connected):
     async def law():
         async with connected(shared) as (store, client):
             await load(store, users, *range(50))
@@ -142,7 +150,7 @@ def test_keys_live_as_long_as_the_class_says_more_or_less(run, shared, users):
     run(law)
 
 
-def test_very_many_keys_are_a_few_calls(run, shared, monkeypatch):
+def test_very_many_keys_are_a_few_calls(run, shared, monkeypatch, connected):
     monkeypatch.setattr(dloader_redis, "_MOST_KEYS", 10)
 
     class Numbers(DataLoader[int, int]):
@@ -203,7 +211,7 @@ def test_of_twenty_processes_one_loads(shared):
         assert [call for each in last_words(herd) for call in each] == [list(range(50))]
 
 
-def test_a_lease_ends_when_who_has_it_is_gone(run, shared, users):
+def test_a_lease_ends_when_who_has_it_is_gone(run, shared, users, connected):
     async def law():
         async with connected(shared, lease=0.05) as (store, _):
             async with LoaderRegistry(store=store) as loaders:
@@ -218,7 +226,7 @@ def test_a_lease_ends_when_who_has_it_is_gone(run, shared, users):
     run(law)
 
 
-def test_what_was_read_before_a_clear_is_not_written_after_it(run, shared, users):
+def test_what_was_read_before_a_clear_is_not_written_after_it(run, shared, users, connected):
     class Slow(users):
         gate: ClassVar[asyncio.Event]
 
@@ -252,7 +260,7 @@ def test_what_was_read_before_a_clear_is_not_written_after_it(run, shared, users
     run(law, True)
 
 
-def test_two_messages_later_everybody_has_forgotten(run, shared, users):
+def test_two_messages_later_everybody_has_forgotten(run, shared, users, connected):
     """What another process clears leaves the caches of loaders that live on."""
 
     async def law():
@@ -285,7 +293,9 @@ def test_two_messages_later_everybody_has_forgotten(run, shared, users):
     run(law)
 
 
-def test_a_subscription_that_is_silent_is_tried_and_given_up(run, server, users, monkeypatch):
+def test_a_subscription_that_is_silent_is_tried_and_given_up(
+    run, server, users, monkeypatch, connected, library
+):
     monkeypatch.setattr(dloader_redis, "_SILENCE", 0.02)
 
     async def law():
@@ -296,7 +306,9 @@ def test_a_subscription_that_is_silent_is_tried_and_given_up(run, server, users,
             await asyncio.sleep(0.1)  # some pings, which are answered
             assert not following.done()
             server.stop()
-            with pytest.raises((ConnectionError, redis.exceptions.RedisError)):
+            with pytest.raises(
+                (ConnectionError, library.exceptions.ConnectionError, library.exceptions.TimeoutError)
+            ):
                 await following
             server.go_on()
             del client
@@ -307,7 +319,7 @@ def test_a_subscription_that_is_silent_is_tried_and_given_up(run, server, users,
 # -- a thousand rounds ---------------------------------------------------------------------------------------
 
 
-def test_a_thousand_rounds_of_readers_and_writers(run, shared):
+def test_a_thousand_rounds_of_readers_and_writers(run, shared, connected):
     """After a clear nobody reads what was before it; no load is lost, and none is wrong."""
 
     class Rows(DataLoader[int, int]):
@@ -376,7 +388,9 @@ async def until_used(store, source, key):
 
 
 @pytest.mark.parametrize("how", ["stopped", "killed"])
-def test_a_server_that_is_away_costs_a_deadline_and_is_used_when_it_is_back(run, server, users, how):
+def test_a_server_that_is_away_costs_a_deadline_and_is_used_when_it_is_back(
+    run, server, users, how, connected
+):
     async def law():
         async with connected(server) as (_, client):
             store = RedisStore(client)  # with the deadline that users have
@@ -398,7 +412,7 @@ def test_a_server_that_is_away_costs_a_deadline_and_is_used_when_it_is_back(run,
     run(law)
 
 
-def test_no_load_waits_longer_than_the_deadline(run, server, users, monkeypatch):
+def test_no_load_waits_longer_than_the_deadline(run, server, users, monkeypatch, connected):
     """By the timer that ends it: how long a busy machine takes to look at it says nothing."""
     monkeypatch.setattr(_guard, "FIRST_REST", 1e6)
     monkeypatch.setattr(_guard, "LONGEST_REST", 1e6)
@@ -432,7 +446,9 @@ def watched(tmp_path):
 
 
 @pytest.mark.parametrize("how", ["killed", "stopped"])
-def test_when_a_replica_takes_over_answers_are_right_and_it_is_used(run, watched, users, monkeypatch, how):
+def test_when_a_replica_takes_over_answers_are_right_and_it_is_used(
+    run, watched, users, monkeypatch, how, library
+):
     """What has been cleared since then is cleared there, too, before anybody looks into it."""
     asked: list[float] = []
     timeout = asyncio.timeout
@@ -442,7 +458,7 @@ def test_when_a_replica_takes_over_answers_are_right_and_it_is_used(run, watched
         return timeout(seconds)
 
     async def law():
-        sentinel = redis.asyncio.sentinel.Sentinel([watched.address])
+        sentinel = library.asyncio.sentinel.Sentinel([watched.address])
         client = sentinel.master_for("main")
         store = RedisStore(client)  # with the deadline that users have
         while not await sentinel.discover_slaves("main"):
@@ -466,7 +482,7 @@ def test_when_a_replica_takes_over_answers_are_right_and_it_is_used(run, watched
         assert turn > 1
         monkeypatch.undo()
         await until_used(store, users, 1)
-        replica = redis.asyncio.from_url(watched.replica.url)
+        replica = library.asyncio.from_url(watched.replica.url)
         assert (await replica.info("replication"))["role"] == "master"
         assert await replica.keys("dl:1:*:1")
         if how == "stopped":
@@ -477,7 +493,7 @@ def test_when_a_replica_takes_over_answers_are_right_and_it_is_used(run, watched
     run(law)
 
 
-def test_a_server_that_is_full_is_read_still(run, server, users):
+def test_a_server_that_is_full_is_read_still(run, server, users, connected):
     async def law():
         async with connected(server) as (store, client):
             await load(store, users, 1)
@@ -494,7 +510,7 @@ def test_a_server_that_is_full_is_read_still(run, server, users):
     run(law)
 
 
-def test_a_server_that_is_full_when_a_value_comes_gives_the_lease_back(run, server, users):
+def test_a_server_that_is_full_when_a_value_comes_gives_the_lease_back(run, server, users, connected):
     class Filling(users):
         async def batch_load_fn(self, keys):
             await self.client.config_set("maxmemory", "1")
@@ -508,7 +524,7 @@ def test_a_server_that_is_full_when_a_value_comes_gives_the_lease_back(run, serv
     run(law)
 
 
-def test_a_restarted_server_has_forgotten_the_scripts_and_all_else(run, server, users):
+def test_a_restarted_server_has_forgotten_the_scripts_and_all_else(run, server, users, connected):
     async def law():
         async with connected(server) as (store, client):
             await load(store, users, 1)
@@ -522,7 +538,7 @@ def test_a_restarted_server_has_forgotten_the_scripts_and_all_else(run, server, 
     run(law)
 
 
-def test_what_stands_under_our_keys_by_mistake_is_a_miss_and_replaced(run, shared, users):
+def test_what_stands_under_our_keys_by_mistake_is_a_miss_and_replaced(run, shared, users, connected):
     async def law():
         async with connected(shared) as (store, client):
             await load(store, users, 1)
@@ -547,10 +563,10 @@ def test_what_stands_under_our_keys_by_mistake_is_a_miss_and_replaced(run, share
     run(law)
 
 
-def test_connections_that_are_cut_and_answers_that_are_late_change_nothing(run, server, users):
+def test_connections_that_are_cut_and_answers_that_are_late_change_nothing(run, server, users, library):
     async def law():
         async with Proxy(f"redis://127.0.0.1:{server.port}") as proxy:
-            client = redis.asyncio.from_url(proxy.url.render_as_string())
+            client = library.asyncio.from_url(proxy.url.render_as_string())
             store = RedisStore(client, deadline=0.1)
             await until_used(store, users, 1)
             for number in range(20):
@@ -575,7 +591,7 @@ def test_connections_that_are_cut_and_answers_that_are_late_change_nothing(run, 
 @pytest.mark.parametrize(
     "said", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"*1\r\n:1\r\n", b"$-1\r\n", b"+OK\r\n", b"\x00" * 100]
 )
-def test_a_server_that_answers_rubbish_changes_nothing(run, users, said):
+def test_a_server_that_answers_rubbish_changes_nothing(run, users, said, library):
     async def answer(reader, writer):
         with contextlib.suppress(OSError):
             while await reader.read(65536):
@@ -586,7 +602,7 @@ def test_a_server_that_answers_rubbish_changes_nothing(run, users, said):
     async def law():
         listening = await asyncio.start_server(answer, "127.0.0.1", 0)
         port = listening.sockets[0].getsockname()[1]
-        client = redis.asyncio.Redis(port=port, protocol=2)
+        client = library.asyncio.Redis(port=port, protocol=2)
         store = RedisStore(client, deadline=0.05)
         for _ in range(3):
             assert await load(store, users, 1, 2) == ["user 1", "user 2"]
@@ -599,7 +615,7 @@ def test_a_server_that_answers_rubbish_changes_nothing(run, users, said):
     run(law)
 
 
-def test_loads_that_are_cancelled_at_any_moment_leave_the_client_in_order(run, shared, users):
+def test_loads_that_are_cancelled_at_any_moment_leave_the_client_in_order(run, shared, users, connected):
     async def law():
         async with connected(shared) as (store, _):
             for number in range(60):
