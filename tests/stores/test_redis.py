@@ -602,7 +602,7 @@ def test_a_server_that_answers_rubbish_changes_nothing(run, users, said, library
     async def law():
         listening = await asyncio.start_server(answer, "127.0.0.1", 0)
         port = listening.sockets[0].getsockname()[1]
-        client = library.asyncio.Redis(port=port, protocol=2)
+        client = library.asyncio.from_url(f"redis://127.0.0.1:{port}", protocol=2)
         store = RedisStore(client, deadline=0.05)
         for _ in range(3):
             assert await load(store, users, 1, 2) == ["user 1", "user 2"]
