@@ -291,6 +291,21 @@ class TestDependencies:
         assert [(task.a, task.b, task.c, task.d) for task in run(law)] == [("user 1",) * 4, ("user 2",) * 4]
         assert UserLoader.calls == [[1, 2]]
 
+    def test_a_method_may_have_been_made_by_exec(self, run):
+        """Its annotations name what its own globals have, whatever module they say they are of."""
+        names = {"Annotated": Annotated, "Loader": Loader, "squares": Source(lambda key: key * key)}
+        annotation = "'Annotated[object, Loader(squares)]'"
+        exec(f"def resolve_value(self, loader: {annotation}): return loader.load(self.id)", names)
+
+        class Node(BaseModel):
+            id: int
+            value: int = 0
+            resolve_value = names["resolve_value"]
+
+        node = Node(id=3)
+        run(lambda: Resolver().resolve(node))
+        assert node.value == 9
+
     def test_the_identity_of_a_loader_is_the_object(self, run):
         """Two functions or classes from one factory are two loaders, although their names are the same."""
 

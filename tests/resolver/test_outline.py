@@ -467,7 +467,7 @@ class TestRuns:
                 await Resolver(loader_instances={UserById: users}).resolve(Budget(currency=1))
             assert "no call: 2 keys from cache" in str(Resolver.plan(Member).compare(trace))
             assert "not used in this run" in str(Resolver.plan(Office).compare(trace))
-            assert "1 call · 1 key" in str(Resolver.plan(Budget).compare(trace))
+            assert "1 call · 1 key · " in str(Resolver.plan(Budget).compare(trace))
             with record("cached") as trace:
                 await Resolver(loader_instances={UserById: users}).resolve(Comment(id=999, author_id=1))
             assert "no call: 1 key from cache" in str(Resolver.plan(Comment).compare(trace))
