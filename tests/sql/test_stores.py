@@ -344,6 +344,23 @@ class TestSharing:
         assert [type(each) for each in again[0].animals] == [AnimalOut, CatOut]
         assert len(filled.selects) == 1
 
+    @pytest.mark.parametrize("marker", [Related(Team.members), TEAM])
+    def test_without_store_ttl_nothing_is_kept(self, filled, marker):
+        """Be it that the marker has none, or that a loader is told so later."""
+
+        async def law(engine):
+            store = MemoryStore()
+            for _ in range(2):
+                async with request(engine, store) as (loaders, _session):
+                    loader = loaders.get(marker)
+                    loader.store_ttl = None
+                    await loader.load(1)
+                    loader.clear(1).clear_all()
+            assert not len(store)
+
+        filled.run(law)
+        assert len(filled.selects) == 2
+
     def test_negatives_are_kept_where_that_is_said(self, filled):
         class Strict(BaseModel):
             nick: str
