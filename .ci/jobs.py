@@ -112,9 +112,14 @@ def lowest(place: Place) -> None:
 
 
 def any_order(place: Place) -> None:
-    """The tests in a random order, in two processes, on a Python between oldest and newest; the log says the seed."""
+    """The tests in a random order, in two processes, on a Python between oldest and newest; the log says the seed.
+
+    On two databases, and the two kinds of event loop that come with a Python: others run all of them in their order.
+    """
     place.install_wheel(place.between, "--group", "any-order")
-    place.run("python", *PYTEST, "-n", "2", f"--randomly-seed={int(time.time())}", **FEW)
+    seed = f"--randomly-seed={int(time.time())}"
+    few = FEW | {"DLOADER_TEST_LOOPS": "eager,uvloop"}
+    place.run("python", *PYTEST, "-n", "2", "-k", "not psycopg and not asyncmy", seed, **few)
 
 
 def prereleases(place: Place) -> None:
