@@ -115,11 +115,14 @@ def test_a_tree_four_levels_deep(filled):
     assert sum("salary" in text for text in texts) == 1
 
 
+class StaffOut(BaseModel):
+    """Of a module: what is known of other classes goes with a full garbage collection."""
+
+    members: Annotated[list[PersonOut], Related(Office.members)]
+
+
 def test_what_is_wanted_is_found_out_once(filled):
     """Not by each request: its loaders are new, and what they are asked for is the same object."""
-
-    class StaffOut(BaseModel):
-        members: Annotated[list[PersonOut], Related(Office.members)]
 
     async def law(engine):
         wanted = []
