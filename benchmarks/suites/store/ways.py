@@ -6,6 +6,7 @@ fields, which take some 300 bytes as JSON. The caches pickle them, as they do by
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
@@ -90,7 +91,7 @@ async def with_cashews(url: str) -> AsyncIterator[Ask]:
         return found
 
     yield ask
-    await cache.close()
+    await _closed(cache)
 
 
 @asynccontextmanager
@@ -110,4 +111,11 @@ async def with_aiocache(url: str) -> AsyncIterator[Ask]:
         return found
 
     yield ask
-    await cache.close()
+    await _closed(cache)
+
+
+async def _closed(cache: Any) -> None:
+    """Close a peer's cache, be it by a method of redis-py that is called otherwise by now."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        await cache.close()
