@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import sys
 import typing
 import weakref
 from dataclasses import dataclass
@@ -497,6 +498,35 @@ class TestNamedTuples:
             odd: Odd
 
         assert resolved(Holder(Odd(Leaf(id=4)))).odd.leaf.answer == 4
+
+
+class TestLevels:
+    """Of one node each: what one parent with what belongs to it is, which most requests ask for."""
+
+    @pytest.mark.skipif(sys.version_info < (3, 12), reason="tasks start eagerly since 3.12")
+    @pytest.mark.parametrize(("by_method", "most"), [(False, 3_000), (True, 3_100)])
+    def test_a_level_of_one_node_with_one_load_costs_few_steps(self, by_method, most):
+        class Numbers(DataLoader[int, Any]):
+            async def batch_load_fn(self, keys):
+                return [{"id": key - 1} if key else None for key in keys]
+
+        class Loading(BaseModel):
+            id: int
+            next: Annotated[Optional["Loading"], Load(Numbers, by="id")] = None
+
+        class Calling(BaseModel):
+            id: int
+            next: Optional["Calling"] = None
+
+            def resolve_next(self, loader=LoaderDepend(Numbers)):
+                return loader.load(self.id)
+
+        def steps(levels):
+            with without_collector():
+                return steps_of(lambda: resolved((Calling if by_method else Loading)(id=levels)))
+
+        steps(10)
+        assert (steps(110) - steps(10)) / 100 < most, "3,346 and 3,147 when a lone key went the way of many"
 
 
 class TestRows:

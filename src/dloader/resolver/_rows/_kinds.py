@@ -23,6 +23,7 @@ __all__ = (
 
 PLAIN = frozenset({bool, bytes, dict, float, int, str, type(None)})
 MAPPINGS = frozenset({dict, type(None)})
+ONLY_DICTS = frozenset({dict})
 MOST_NESTED = 8
 MOST_LISTS = 64
 """A list that contains itself must not hang."""
@@ -212,10 +213,11 @@ def form_of(leaves: Leaves, special: frozenset[str]) -> Form:
         special: The names that tell mappings from bare ones.
     """
     kinds = leaves.kinds - {type(None)}
-    if all(map(_is_object, kinds)):
-        return Form.OBJECTS
-    if not all(issubclass(kind, Mapping) for kind in kinds):
-        return Form.EITHER
+    if kinds != ONLY_DICTS:  # asked first: most often there is nothing else
+        if all(map(_is_object, kinds)):
+            return Form.OBJECTS
+        if not all(issubclass(kind, Mapping) for kind in kinds):
+            return Form.EITHER
     if not special:
         return Form.BARE
     return Form.MAPPINGS if any(_has(name, leaves.rows) for name in special) else Form.BARE

@@ -113,7 +113,8 @@ class Steps:
         if PLAIN.issuperset(map(type, values)):
             self._write(run, values)
         else:
-            self._wait_for(run, ListOfValues(values, self._loop, asked.batches() if asked else ()))
+            batches = asked.batches() if asked is not None and len(values) > 1 else ()
+            self._wait_for(run, ListOfValues(values, self._loop, batches))
             if not loaders:
                 self.look()
         return loaders, asked is None or all_have_asked(values, asked)
@@ -159,11 +160,11 @@ class Steps:
         watch = self._watch_step(group, step, (loader,))
         asked = keys
         try:
-            if may_ask_many(loader):
+            if len(keys) > 1 and may_ask_many(loader):
                 if keys_are_cache_keys(loader):
                     asked = distinct(keys)
                 values: Values = ManyValues(ask_many(loader, asked), self._loop)
-            else:  # a subclass whose future is of another kind, as that of compat.aiodataloader
+            else:  # a lone key takes a quarter less so; or a subclass has futures of another kind, as aiodataloader's
                 values = ListOfValues([loader.load(key) for key in keys], self._loop)
         except Exception as error:
             if isinstance(error, KeyTypeError):
