@@ -30,7 +30,6 @@ AT_LAST = ("import-time",)
 """What needs a quiet machine: run one by one when the others are done."""
 
 WITHOUT_BROWSER = (
-    "properties",
     "benchmarks",
     "types",
     "lint",
@@ -75,10 +74,12 @@ def measured_tests(place: Place) -> None:
     """Run the tests, and see that they run all lines and branches.
 
     Measuring makes tests slow, and other jobs run them on all kinds of event loops and search longer: so here are two
-    kinds, and few random examples. What counts how the memory grows is left to the others: it would count the notes.
+    kinds, one driver for each database, and few random examples. What counts how the memory grows is left to the
+    others: it would count the notes.
     """
     few = FEW | {"DLOADER_TEST_LOOPS": "asyncio,eager"}
-    place.run("coverage", "run", *PYTEST, "--ignore=tests/sql/test_growth.py", **few)
+    left_out = ("--ignore=tests/sql/test_growth.py", "-k", "not psycopg")
+    place.run("coverage", "run", *PYTEST, *left_out, **few)
     place.run("coverage", "report", "--precision=2", "--fail-under=100")
 
 
@@ -88,9 +89,12 @@ def newcomer_test(place: Place) -> None:
 
 
 def properties(place: Place) -> None:
-    """The tests that draw programs and trees at random, with many more examples."""
+    """The tests that draw programs and trees at random, with many more examples; and long ones, in full."""
     place.install_wheel(place.newest)
-    found = [path for path in place.glob("tests/**/test_*.py") if "from hypothesis" in path.read_text()]
+    long = ("from hypothesis", "from amounts")
+    found = [
+        path for path in place.glob("tests/**/test_*.py") if any(map(path.read_text().__contains__, long))
+    ]
     place.run("python", *PYTEST, *found, HYPOTHESIS_PROFILE="ci")
 
 

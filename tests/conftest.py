@@ -33,7 +33,7 @@ Which law stands where: a folder for each part of the package, a file for each o
 
 In both folders examples_of_the_specification holds the examples of the documents that the project began with, verbatim.
 Helpers: loops.py (loops, Recorder), resolving.py (Source), counting.py (futures, tasks, turns),
-suspensions.py (awaits).
+suspensions.py (awaits), amounts.py (how much of a long test is done).
 """
 
 from __future__ import annotations

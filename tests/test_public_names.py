@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import importlib.util
 import inspect
@@ -99,6 +100,7 @@ def test_the_core_lists_all_that_it_imports():
     assert set(dloader.__all__) == imported(dloader)
 
 
+@functools.cache
 def documented_aliases() -> set[str]:
     """Names assigned at the top of a module with a docstring below."""
     found: set[str] = set()

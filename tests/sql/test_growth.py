@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import pytest
 import zoo
+from amounts import IN_FULL
 from databases import Database, request
 from loops import HANG
 from pydantic import BaseModel
@@ -51,6 +52,8 @@ FAULTY = Aggregate(Office.members, func.no_such_function(Member.id))
 @pytest.fixture(scope="module")
 def filled(database: Database) -> Database:
     """A database with all rows of the zoo."""
+    if not IN_FULL and database.kind != "aiosqlite":
+        pytest.skip("takes long: HYPOTHESIS_PROFILE=ci runs it")
     database.fill(zoo.Base, zoo.ROWS)
     return database
 

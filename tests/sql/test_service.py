@@ -16,6 +16,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from amounts import IN_FULL
 from browsers import browser
 from databases import POSTGRESQL, Database, namespace
 from serving import serving
@@ -278,6 +279,7 @@ def test_it_serves_spans_too(tmp_path):
         assert httpx.get(f"{url}/__dloader__/", trust_env=False).status_code == 404
 
 
+@pytest.mark.skipif(not IN_FULL, reason="takes long: HYPOTHESIS_PROFILE=ci runs it")
 @pytest.mark.timeout(300)
 def test_a_little_load(tmp_path):
     """PostgreSQL and Redis are taken away and given back; every answer is right."""

@@ -57,6 +57,7 @@ from sqlalchemy.orm import (
 from dloader import LoaderRegistry, MissingKeyError, OptionError, PlanError
 from dloader._stored import _guard
 from dloader._stored._generations import EVERY_GENERATION
+from dloader._stored._values import VALUE
 from dloader.resolver import Resolver
 from dloader.sqlalchemy import Aggregate, ByKey, Count, From, Page, Query, Related, _written
 from dloader.store import Got, MemoryStore
@@ -1027,23 +1028,32 @@ class TestStoresThatFail:
     def test_a_generation_that_somebody_else_makes(self, filled, is_made):
         """Is waited for, and not for long."""
 
+        class Asked(Wrapped):
+            def __init__(self):
+                super().__init__()
+                self.inner = MemoryStore(lease=300)
+                self.asked = []
+
+            async def get_many(self, keys):
+                self.asked += keys
+                return await self.inner.get_many(keys)
+
         async def law(engine):
-            store = Wrapped()
+            store = Asked()
             store.wait = 30.0 if is_made else 0.0
             name = EVERY_GENERATION + '"player"'
             got = await store.inner.get_many([name])
 
-            async def make() -> None:
-                if is_made:
-                    await store.inner.set_many({name: b"Vabc"}, got.leases, 30)
-
             task = asyncio.ensure_future(load(engine, store, TEAM, 1))
-            while not len(filled.selects) and len(asyncio.all_tasks()) > 2:
+            while is_made and len(store.asked) < 2:  # until the loader has looked in vain
                 await asyncio.sleep(0)
-                await make()
+            if is_made:
+                await store.inner.set_many({name: VALUE + b"abc"}, got.leases, 30)
             assert nicks(await task) == [["p2", "p4", "p6"]]
             kept = [each for each in store.inner._entries if "Team.members" in each]
             assert len(kept) == is_made
+            if is_made:
+                assert (await store.inner.get_many([name])).values == {name: VALUE + b"abc"}
 
         filled.run(law)
 

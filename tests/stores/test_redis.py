@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import pytest
 import redis_servers
+from amounts import amount
 from loops import LoopRunner
 from proxies import Proxy
 
@@ -319,7 +320,7 @@ def test_a_subscription_that_is_silent_is_tried_and_given_up(
 # -- a thousand rounds ---------------------------------------------------------------------------------------
 
 
-def test_a_thousand_rounds_of_readers_and_writers(run, shared, connected):
+def test_rounds_of_readers_and_writers(run, shared, connected):
     """After a clear nobody reads what was before it; no load is lost, and none is wrong."""
 
     class Rows(DataLoader[int, int]):
@@ -351,7 +352,7 @@ def test_a_thousand_rounds_of_readers_and_writers(run, shared, connected):
     async def law():
         async with connected(shared) as (one, client):
             stores = [one, RedisStore(client, deadline=30.0, lease=30.0)]
-            for _ in range(1000):
+            for _ in range(amount(1000, 100)):
                 work = [read(random.choice(stores)) for _ in range(random.randrange(1, 4))]
                 work += [
                     write(random.choice(stores), random.randrange(3)) for _ in range(random.randrange(3))
@@ -364,9 +365,9 @@ def test_a_thousand_rounds_of_readers_and_writers(run, shared, connected):
     run(law)
 
 
-def test_a_thousand_rounds_of_several_processes(server):
+def test_rounds_of_several_processes(server):
     """What each read is held against is in rounds.py."""
-    with started("rounds.py", *((server.url, seed, 250) for seed in range(4))) as processes:
+    with started("rounds.py", *((server.url, seed, amount(250, 50)) for seed in range(4))) as processes:
         when_all_say("ready", processes)
         when_all_say("done", processes)
         said = last_words(processes)

@@ -1,0 +1,15 @@
+"""How much of a long test is done: all of it by the gate's job `properties`, elsewhere enough to see that it runs."""
+
+from __future__ import annotations
+
+import os
+from typing import TypeVar
+
+T = TypeVar("T")
+
+IN_FULL = os.environ.get("HYPOTHESIS_PROFILE") in {"ci", "explore"}
+
+
+def amount(full: T, few: T) -> T:
+    """The one where tests search longer, else the other."""
+    return full if IN_FULL else few
