@@ -14,7 +14,7 @@ from dloader.resolver._markers import NOTHING
 from dloader.resolver._plan._plan import Key
 from dloader.resolver._run._step_run import StepRun
 
-__all__ = ("NodeKeys", "fill_keyless", "give_keyless", "null_key", "read_keys")
+__all__ = ("NodeKeys", "distinct", "fill_keyless", "give_keyless", "null_key", "read_keys")
 
 LISTS: frozenset[Any] = frozenset({frozenset, list, set})
 
@@ -89,3 +89,11 @@ def _read(key: Key, nodes: Sequence[Any]) -> list[Any]:
     if not key.is_composite:
         return columns[0]
     return [None if any(part is None for part in parts) else parts for parts in zip(*columns, strict=True)]
+
+
+def distinct(keys: list[Any]) -> list[Any]:
+    """The different keys, or all of them where some cannot be told from others."""
+    try:
+        return list(dict.fromkeys(keys))
+    except TypeError:
+        return keys  # the loader will say what is wrong with one of them

@@ -29,11 +29,11 @@ from dloader.resolver._run._calls import bind, call_all, start_each
 from dloader.resolver._run._failures import Failures
 from dloader.resolver._run._group import NodeGroup
 from dloader.resolver._run._hints import SEVERAL_KEYS, hint_of
-from dloader.resolver._run._keys import NodeKeys, give_keyless, null_key, read_keys
+from dloader.resolver._run._keys import NodeKeys, distinct, give_keyless, null_key, read_keys
 from dloader.resolver._run._partial_items import Items, Mended
 from dloader.resolver._run._partial_values import PartialList, PartialMany, convert_what_fits
 from dloader.resolver._run._step_run import StepRun
-from dloader.resolver._run._steps import Steps, all_have_asked, distinct, is_reused
+from dloader.resolver._run._steps import Steps, all_have_asked, is_reused
 from dloader.resolver._run._values import PLAIN, Values
 
 __all__ = ("PartialSteps",)

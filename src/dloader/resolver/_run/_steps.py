@@ -37,13 +37,13 @@ from dloader.resolver._run._collectors import Collectors
 from dloader.resolver._run._copies import Copies
 from dloader.resolver._run._group import NodeGroup
 from dloader.resolver._run._hints import SEVERAL_KEYS, hint_of
-from dloader.resolver._run._keys import fill_keyless, read_keys
+from dloader.resolver._run._keys import distinct, fill_keyless, read_keys
 from dloader.resolver._run._paths import add_path, path_of
 from dloader.resolver._run._step_run import StepRun
 from dloader.resolver._run._values import PLAIN, ListOfValues, ManyValues, Values
 from dloader.resolver._run._watch import ResolveWatch, StepWatch
 
-__all__ = ("Driver", "Steps", "all_have_asked", "distinct", "is_reused")
+__all__ = ("Driver", "Steps", "all_have_asked", "is_reused")
 
 AnyLoader: TypeAlias = DataLoader[Any, Any]
 
@@ -370,14 +370,6 @@ class Steps:
             await loader.shutdown()
         if cancelled is not None:
             raise cancelled
-
-
-def distinct(keys: list[Any]) -> list[Any]:
-    """The different keys, or all of them where some cannot be told from others."""
-    try:
-        return list(dict.fromkeys(keys))
-    except TypeError:
-        return keys  # the loader will say what is wrong with one of them
 
 
 def all_have_asked(values: Sequence[Any], asked: AskedSince) -> bool:
