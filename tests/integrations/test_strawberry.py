@@ -163,6 +163,27 @@ class TestRegistry:
         result = execute("{ name(id: 1) }", LoaderExtension(fail))
         assert [error.message for error in result.errors] == ["no tenant"]
 
+    @pytest.mark.parametrize("kind", ["generator", "number"])
+    def test_parameters_that_are_none_say_what_is_wanted(self, kind):
+        """A function that yields is no context manager yet."""
+
+        async def params(context: Any) -> AsyncIterator[dict[str, str]]:
+            yield {"tenant": "blue"}
+
+        made: Any = params if kind == "generator" else lambda _: 7
+        [error] = execute("{ name(id: 1) }", LoaderExtension(made)).errors
+        assert error.message.startswith("LoaderExtension(params=) gave ")
+        assert "@asynccontextmanager" in error.message
+
+    def test_what_is_no_instance_or_not_awaited_says_so(self):
+        """Instead of a word of Strawberry's."""
+        with pytest.raises(OptionError, match="wants the parentheses"):
+            execute("{ name(id: 1) }", LoaderExtension)
+        with pytest.raises(OptionError, match="wants the parentheses"):
+            _ = LoaderExtension().execution_context
+        [error] = schema_with(LoaderExtension({"tenant": "blue"})).execute_sync("{ name(id: 1) }").errors
+        assert "LoaderExtension (which needs `await schema.execute(...)`)" in error.message
+
     def test_other_options_are_those_of_a_registry(self):
         """Checked at once."""
         result = execute("{ name(id: 1) }", LoaderExtension(loader_params={Names: {"tenant": "grey"}}))
@@ -214,6 +235,24 @@ class TestSubscriptions:
             return await values(await schema.subscribe("subscription { names(freshOnes: true) }"))
 
         assert asyncio.run(main()) == [f"blue 7 v{n} of [7]" for n in range(3)]
+
+    def test_events_that_are_none_are_refused(self):
+        """Such as the function that would make them."""
+
+        @strawberry.type
+        class Wrong:
+            @strawberry.subscription
+            async def names(self, info: strawberry.Info) -> AsyncGenerator[str]:
+                events: Any = [1, 2]
+                async for _ in fresh(info, events):
+                    yield "never"
+
+        async def main():
+            schema = strawberry.Schema(Query, subscription=Wrong, extensions=[LoaderExtension()])
+            return [event async for event in await schema.subscribe("subscription { names }")]
+
+        [event] = asyncio.run(main())
+        assert event.errors[0].message == "fresh takes info and what `async for` takes, which [1, 2] is not"
 
     def test_who_leaves_early_closes_it(self):
         """The source of the events, too."""

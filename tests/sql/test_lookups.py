@@ -161,6 +161,21 @@ class TestStatements:
         assert "notes" not in filled.selects[0]
         assert filled.selects[0].count("member.id") == 2  # selected once, and compared
 
+    def test_a_row_may_be_marked_and_is_what_was_read(self, filled):
+        """By who hands it on, as Strawberry's `cast` does; its columns cannot be set where items would not follow."""
+
+        async def main(engine):
+            async with AsyncSession(engine) as session, LoaderRegistry({"session": session}) as loaders:
+                return await loaders.get(ByKey(Office)).load(1)
+
+        row = filled.run(main)
+        row.__as_strawberry_type__ = Office
+        assert row.__as_strawberry_type__ is Office
+        assert "__as_strawberry_type__" not in row
+        with pytest.raises(AttributeError, match="the row is what was read: 'city' cannot be set"):
+            row.city = "Bergen"
+        assert (row.city, row["city"]) == ("Oslo", "Oslo")
+
     def test_few_texts_for_all_numbers_of_keys(self, filled):
         """One on PostgreSQL; one for each size elsewhere."""
 

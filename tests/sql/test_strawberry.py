@@ -200,6 +200,21 @@ class TestStatements:
         assert {"name", "e_mail", "salary", "grade", "office_id"} <= columns(members)
         assert "notes" not in members  # no field of the type
 
+    def test_what_is_asked_before_a_field_is_filled_may_read_all_plain_fields(self, filled):
+        """Permissions and extensions, as a resolver."""
+
+        async def main(engine):
+            extension = LoaderExtension({"session": async_sessionmaker(engine)})
+            schema = strawberry.Schema(Guarding, extensions=[extension])
+            return await schema.execute("{ office { members { boss { boss { __typename } } } } }")
+
+        result = filled.run(main)
+        assert [error.message for error in result.errors] == ["not yet", "not yet"]
+        assert [error.path[2:] for error in result.errors] == [[0, "boss"], [1, "boss", "boss"]]
+        found = [each["boss"] for each in result.data["office"]["members"]]
+        assert found == [None, {"boss": None}, {"boss": {"__typename": "Guarded"}}]
+        assert len(filled.selects) == 3
+
     def test_types_of_a_union_read_their_own_columns(self, filled):
         """With what tells them apart."""
         query = "{ owners { pets { ... on Cat { lives } ... on Dog { tricks } ... on Creature { id } } } }"
@@ -262,6 +277,16 @@ class Refuses(BasePermission):
         return bool(source.id == 1)
 
 
+class Earns(BasePermission):
+    """Whoever asks for those who do not."""
+
+    message = "not yet"
+
+    async def has_permission(self, source: Any, info: Any, **kwargs: Any) -> bool:
+        """Only of those who earn enough."""
+        return source.salary is None or source.salary > 300
+
+
 class Shouting(FieldExtension):
     """Changes what a field has."""
 
@@ -314,7 +339,9 @@ class Guarded:
     """A member, some of whose fields are not for all."""
 
     id: int
+    salary: strawberry.Private[int | None]
     tags: list[berries.Tag] | None = related(zoo.Member.tags, permission_classes=[Refuses])
+    boss: Guarded | None = related(zoo.Member.manager, permission_classes=[Earns])
     reports: list[Guarded] = related(zoo.Member.reports, extensions=[Shouting()])
 
 
@@ -483,6 +510,60 @@ class TestErrors:
             connection(zoo.Office.members, max_results=0)
         with pytest.raises(OptionError, match=r"connection\(limit=\) takes a whole number"):
             connection(zoo.Office.members, limit=True)
+        types: Any = [berries.Cat]
+        with pytest.raises(OptionError, match=r"types= takes object types by mapped class"):
+            related(zoo.Owner.animals, types=types)
+
+    @pytest.mark.parametrize(
+        ("query", "message"),
+        [
+            ("numbers", "Office.members gives objects, and the field numbers holds none"),
+            ("page", "Office.members: the field page is a connection, so its type is Connection[...]"),
+            ("pages", "Office.members: the field pages is a connection, so its type is Connection[...]"),
+            (
+                "badge { totalCount }",
+                " gives one object or none, and the field badge is a connection",
+            ),
+        ],
+    )
+    def test_a_type_that_does_not_fit_is_told_by_its_field(self, filled, query, message):
+        """Where it is asked for."""
+
+        async def main(engine):
+            extension = LoaderExtension({"session": async_sessionmaker(engine)})
+            return await strawberry.Schema(Misfitting, extensions=[extension]).execute(
+                f"{{ office {{ {query} }} }}"
+            )
+
+        [error] = filled.run(main).errors
+        assert message in error.message
+
+    def test_what_is_told_of_a_key_names_the_field(self, filled):
+        """And not what dloader made of it."""
+        result = haunt(filled, "{ offices { ghosts { id } } }")
+        notes = "".join(result.errors[0].original_error.__notes__)
+        assert "(Haunted.ghosts, 1)" in notes
+
+
+@strawberry.type
+class Misfit:
+    """Has fields of types that do not fit."""
+
+    id: int
+    numbers: list[int] = related(zoo.Office.members)
+    page: int = connection(zoo.Office.members)
+    pages: str = connection(zoo.Office.members)
+    badge: Connection[berries.Badge] = connection(zoo.Office.badge)
+
+
+@strawberry.type
+class Misfitting:
+    """The root."""
+
+    @strawberry.field
+    def office(self) -> Misfit:
+        """One."""
+        return Misfit(id=1)
 
 
 T = TypeVar("T")

@@ -32,7 +32,8 @@ class Several(NamedTuple):
 class Row(dict[str, Any]):
     """A row: its columns by the names of the mapped attributes, as items and as attributes.
 
-    A column that is called as a method of dicts, ``items`` say, is an item alone.
+    A column that is called as a method of dicts, ``items`` say, is an item alone. Columns cannot be set as attributes;
+    others can, as ``strawberry.cast`` and Relay's ``node`` do.
 
     Example:
         >>> row = Row(id=1, name="Ann")
@@ -40,7 +41,12 @@ class Row(dict[str, Any]):
         ('Ann', 'Ann')
     """
 
-    __slots__ = ()
+    __slots__ = ("__dict__",)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self:  # an item and an attribute of one name would differ
+            raise AttributeError(f"the row is what was read: {name!r} cannot be set")
+        super().__setattr__(name, value)
 
     def __getattr__(self, name: str) -> Any:
         try:

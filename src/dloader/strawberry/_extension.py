@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from inspect import isawaitable
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias, cast
+from weakref import finalize
 
 from strawberry.extensions import SchemaExtension
 
@@ -20,6 +22,9 @@ Values: TypeAlias = Mapping[str, Any]
 Params: TypeAlias = (
     Values | Callable[[Any], Values | Awaitable[Values] | AbstractAsyncContextManager[Values]] | None
 )
+
+
+_NO_PARENTHESES = "strawberry.Schema(extensions=[LoaderExtension()]) wants the parentheses"
 
 
 class LoaderExtension:
@@ -59,6 +64,7 @@ class LoaderExtension:
             raise OptionError(
                 f"LoaderExtension(params=) takes a mapping, or what makes one of the context, not {shorten(params)}"
             )
+        self._closing: set[asyncio.Task[None]] = set()
         self._given: Params = params
         self._namespace = store_namespace
         self._options: dict[str, Any] = {
@@ -72,8 +78,21 @@ class LoaderExtension:
     def __call__(self) -> SchemaExtension:
         """Make the extension of one operation, as Strawberry wants it of what is in ``extensions=``."""
         extension = _OperationExtension()
-        extension.open_registry = self._open
+        extension.open_registry, extension.closing = self._open, self._closing
         return extension
+
+    @property
+    def execution_context(self) -> NoReturn:
+        """What Strawberry gives to extensions, and to this if it made it itself.
+
+        Raises:
+            OptionError: Always.
+        """
+        raise OptionError(_NO_PARENTHESES)
+
+    @execution_context.setter
+    def execution_context(self, _: object) -> NoReturn:
+        raise OptionError(_NO_PARENTHESES)
 
     async def _open(self, stack: AsyncExitStack, context: object) -> LoaderRegistry:
         given = self._given
@@ -82,6 +101,11 @@ class LoaderExtension:
             values = await stack.enter_async_context(values)
         elif isawaitable(values):
             values = await values
+        if not (values is None or isinstance(cast(object, values), Mapping)):
+            raise OptionError(
+                f"LoaderExtension(params=) gave {shorten(values)} for the context, and takes a mapping, an awaitable "
+                f"of one or an async context manager: a function that yields wants @asynccontextmanager above it"
+            )
         named = self._namespace
         namespace: object = named(context) if callable(named) else named
         registry = LoaderRegistry(values, store_namespace=namespace, **self._options)
@@ -92,6 +116,11 @@ class _OperationExtension(SchemaExtension):
     """What Strawberry calls at the beginning and at the end of an operation."""
 
     open_registry: Callable[[AsyncExitStack, object], Awaitable[LoaderRegistry]]
+    closing: set[asyncio.Task[None]]
+    """Of all operations."""
+
+    def __repr__(self) -> str:
+        return "LoaderExtension (which needs `await schema.execute(...)`)"  # Strawberry says so if it was not
 
     async def on_operation(self) -> AsyncGenerator[None]:
         """Open the registry; close it when the operation has ended, however it did."""
@@ -105,5 +134,29 @@ class _OperationExtension(SchemaExtension):
             try:
                 yield
             finally:
-                open_operations.discard(operation)
-                current.set(before)  # no token: a subscription may be closed by another task than began it
+                # What `execute` returns of an operation with ``@defer``: Strawberry calls this ended.
+                deferred = getattr(self.execution_context.result, "subsequent_results", None)
+                if deferred is None:
+                    # No token: a subscription may be closed by another task than began it.
+                    current.set(before)
+                else:
+                    close_with(deferred, stack.pop_all(), self.closing)
+
+
+def close_with(parts: AsyncGenerator[Any], stack: AsyncExitStack, closing: set[asyncio.Task[None]]) -> None:
+    """Close an operation when the parts of its answer that are still to come have come, or nobody wants them.
+
+    Whoever delivers them has them already, and they cannot be wrapped: so they are watched until they are let go of.
+    """
+    loop = asyncio.get_running_loop()
+
+    def close() -> None:
+        task = loop.create_task(stack.aclose())
+        closing.add(task)
+        task.add_done_callback(closing.discard)
+
+    def gone() -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(close)  # garbage is collected in any thread
+
+    finalize(parts, gone).atexit = False

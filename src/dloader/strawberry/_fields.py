@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from strawberry.annotation import StrawberryAnnotation
 from strawberry.extensions import FieldExtension
@@ -116,7 +116,7 @@ def related(
         directives=list(directives),
         extensions=list(extensions),
     )
-    return field.filled_by(Filling(marker, types or {}, False, None, None))
+    return field.filled_by(Filling(marker, _checked_types(types), False, None, None))
 
 
 def connection(
@@ -187,7 +187,15 @@ def connection(
         _argument("last", int, "Returns the items in the list that come before the end, n of them."),
     ]
     marker = Related(attribute, where=where, order_by=order_by, session=session, pages=pages)
-    return field.filled_by(Filling(marker, types or {}, True, limit, max_results))
+    return field.filled_by(Filling(marker, _checked_types(types), True, limit, max_results))
+
+
+def _checked_types(types: Mapping[Any, Any] | None) -> Mapping[Any, Any]:
+    if not (types is None or isinstance(cast(object, types), Mapping)):
+        raise OptionError(
+            f"types= takes object types by mapped class, {{MappedClass: ObjectType}}, not {shorten(types)}"
+        )
+    return types or {}
 
 
 def _argument(name: str, kind: type, description: str) -> StrawberryArgument:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from weakref import WeakSet
 
 from strawberry.types import Info
 from strawberry.types.nodes import SelectedField
 
-from dloader import DloaderError, LoaderRegistry, PlanError
+from dloader import DloaderError, LoaderRegistry, OptionError, PlanError
+from dloader._text import shorten
 from dloader.strawberry._ahead import LookAhead
 from dloader.strawberry._planned import PlannedField
 from dloader.strawberry._planning import Planner
@@ -37,6 +38,7 @@ class Operation:
     def __init__(self, context: object, registry: LoaderRegistry) -> None:
         self.context = context
         self.registry = registry
+        self.is_open = True
         self._ahead = LookAhead()
         self._plans: dict[tuple[tuple[str, str | None], ...], Plan] = {}
 
@@ -56,6 +58,8 @@ class Operation:
 
     async def aclose(self) -> None:
         """End what is under way."""
+        self.is_open = False
+        open_operations.discard(self)
         await self._ahead.aclose()
 
 
@@ -95,7 +99,7 @@ def operation_of(info: Info[Any, Any]) -> Operation:
         DloaderError: There is none, or one of several that cannot be told apart.
     """
     operation = current.get()
-    if operation is not None and operation.context is info.context:
+    if operation is not None and operation.is_open and operation.context is info.context:
         return operation
     # A task may take the events of several subscriptions in turn: then the context tells.
     found = [each for each in open_operations if each.context is info.context]
@@ -122,9 +126,14 @@ async def fresh(info: Info[Any, Any], source: AsyncIterable[T]) -> AsyncGenerato
     Returns:
         The same events.
 
+    Raises:
+        OptionError: The source is none.
+
     Example:
         ``async for event in fresh(info, events()): yield event``
     """
+    if not isinstance(cast(object, source), AsyncIterable):
+        raise OptionError(f"fresh takes info and what `async for` takes, which {shorten(source)} is not")
     operation = operation_of(info)
     iterator = aiter(source)
     try:

@@ -17,8 +17,8 @@ from dloader.sqlalchemy._columns import IDENTITY
 from dloader.sqlalchemy._relations import Relation
 from dloader.strawberry._planned import Filling, PlannedField
 from dloader.strawberry._plans import FILLED, Child, Failed, Pages, Plan, Target
-from dloader.strawberry._selection import Selected, selected_in
-from dloader.strawberry._types import ObjectType, inner_type, is_abstract, object_type, type_called
+from dloader.strawberry._selection import Selected, is_deferred, selected_in
+from dloader.strawberry._types import ObjectType, inner_type, is_abstract, is_object, object_type, type_called
 
 __all__ = ("Planner",)
 
@@ -54,12 +54,14 @@ class Planner:
         pages = None
         held: Any = field.type
         if filling.is_connection:
-            held, pages, selected = self._pages(filling, inner_type(held), selected, given)
+            held, pages, selected = self._pages(field, inner_type(held), selected, given)
         elif relation.many is not _is_list(held):
             gives = "a list" if relation.many else "one object or none"
             raise PlanError(
                 [f"{relation.label} gives {gives}, and the field {field.python_name} holds something else"]
             )
+        if not is_object(inner_type(held)):
+            raise PlanError([f"{relation.label} gives objects, and the field {field.python_name} holds none"])
         types = self._types(filling, relation, inner_type(held))
         targets: dict[ObjectType, Target] = {}
         problems: list[str] = []
@@ -87,9 +89,11 @@ class Planner:
                 continue
             if isinstance(field, PlannedField):
                 names.update(field.filling.marker.lookup.relation.keys)
-                if (
-                    not field.extensions
-                ):  # else it is filled when these were asked: a permission may refuse it
+                if field.extensions:  # it is filled when these were asked, and they may look at the object
+                    names.update(of.plain_names)
+                elif not is_deferred(
+                    fields
+                ):  # else it is filled when its turn comes: the rest does not wait for it
                     children.append(Child(FILLED + name, self._below(field, fields)))
             elif field.is_basic_field:
                 names.add(field.python_name)
@@ -106,10 +110,21 @@ class Planner:
             return Failed(error)
 
     def _pages(
-        self, filling: Filling, cls: type[Any], selected: Sequence[SelectedField], given: Mapping[str, Any]
+        self, field: PlannedField, cls: type[Any], selected: Sequence[SelectedField], given: Mapping[str, Any]
     ) -> tuple[Any, Pages, list[SelectedField]]:
         """The type of the nodes, the pages, and where nodes are selected."""
-        connection = object_type(cls, self._schema)
+        filling = field.filling
+        relation = filling.marker.lookup.relation
+        label = relation.label
+        connection = object_type(cls, self._schema) if is_object(cls) else None
+        if connection is None or "edges" not in connection.by_name:
+            raise PlanError(
+                [f"{label}: the field {field.python_name} is a connection, so its type is Connection[...]"]
+            )
+        if not relation.many:
+            raise PlanError(
+                [f"{label} gives one object or none, and the field {field.python_name} is a connection"]
+            )
         names = self._selected(connection, selected)
         edges = names.get("edges", [])
         edge = object_type(inner_type(connection.by_name["edges"].type), self._schema)
@@ -118,7 +133,6 @@ class Planner:
         most = filling.max_results or self._schema.config.relay_max_results
         for name, count in (("first", first), ("last", last)):
             if count is not None and count > most:
-                label = filling.marker.label
                 raise OptionError(f"{label}: {name} takes a number that is {most} or less, not {count}")
         if first is None and last is None:
             first = min(filling.limit or most, most)

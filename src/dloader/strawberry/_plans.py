@@ -103,7 +103,7 @@ class Pages(NamedTuple):
 class Plan:
     """What one place in an operation loads; lives as long as the operation."""
 
-    __slots__ = ("_many", "_pages", "_target_of", "keys", "loader")
+    __slots__ = ("_label", "_many", "_pages", "_target_of", "keys", "loader")
 
     def __init__(
         self,
@@ -112,12 +112,16 @@ class Plan:
         target_of: Callable[[Mapping[str, Any]], Target],
         pages: Pages | None,
     ) -> None:
+        self._label = relation.label
         self.loader = loader
         self.keys = relation.keys
         """The attributes that make the key."""
         self._many = relation.many
         self._target_of = target_of
         self._pages = pages
+
+    def __repr__(self) -> str:
+        return self._label  # it is part of a key, and so of what errors say
 
     def asked(self, keys: list[Any]) -> list[Any]:
         """What the loader is asked for; errors stand in the places of keys that cannot be.

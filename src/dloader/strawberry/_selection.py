@@ -6,10 +6,19 @@ from collections.abc import Callable, Iterable
 
 from strawberry.types.nodes import SelectedField, Selection
 
-__all__ = ("Selected", "selected_in")
+__all__ = ("Selected", "is_deferred", "selected_in")
 
 Selected = dict[str, list[SelectedField]]
 """By response name, the fields that were merged into it."""
+
+
+class DeferredField(SelectedField):
+    """A field that ``@defer`` keeps for later."""
+
+
+def is_deferred(fields: Iterable[SelectedField]) -> bool:
+    """Whether the fields under one response name are all kept for later: what is selected once without is not."""
+    return all(isinstance(field, DeferredField) for field in fields)
 
 
 def selected_in(fields: Iterable[SelectedField], applies: Callable[[str], bool]) -> Selected:
@@ -20,18 +29,27 @@ def selected_in(fields: Iterable[SelectedField], applies: Callable[[str], bool])
         applies: Whether a type condition is met by the type.
     """
     found: Selected = {}
-    todo: list[Selection] = [
-        selection for field in reversed(list(fields)) for selection in reversed(field.selections)
+    todo: list[tuple[Selection, bool]] = [
+        (selection, isinstance(field, DeferredField))
+        for field in reversed(list(fields))
+        for selection in reversed(field.selections)
     ]
     while todo:
-        selection = todo.pop()
+        selection, is_later = todo.pop()
         if _is_left_out(selection):
             continue
         if isinstance(selection, SelectedField):
-            found.setdefault(selection.alias or selection.name, []).append(selection)
+            field = DeferredField(**vars(selection)) if is_later else selection
+            found.setdefault(field.alias or field.name, []).append(field)
         elif selection.type_condition is None or applies(selection.type_condition):
-            todo += reversed(selection.selections)
+            is_later = is_later or _is_kept_for_later(selection)
+            todo += ((each, is_later) for each in reversed(selection.selections))
     return found
+
+
+def _is_kept_for_later(fragment: Selection) -> bool:
+    directive = fragment.directives.get("defer")
+    return directive is not None and bool(directive.get("if", True))
 
 
 def _is_left_out(selection: Selection) -> bool:

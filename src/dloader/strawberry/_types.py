@@ -14,7 +14,7 @@ from strawberry.types.field import StrawberryField
 from strawberry.types.lazy_type import LazyType
 from strawberry.types.union import StrawberryUnion
 
-__all__ = ("ObjectType", "inner_type", "is_abstract", "object_type", "type_called")
+__all__ = ("ObjectType", "inner_type", "is_abstract", "is_object", "object_type", "type_called")
 
 
 class ObjectType:
@@ -80,6 +80,11 @@ def inner_type(given: Any) -> Any:
     while isinstance(given, (LazyType, StrawberryContainer)):
         given = given.resolve_type() if isinstance(given, LazyType) else given.of_type
     return given
+
+
+def is_object(held: Any) -> bool:
+    """Whether a type has fields, or is one of several that have."""
+    return isinstance(held, StrawberryUnion) or get_object_definition(held) is not None
 
 
 def is_abstract(held: Any) -> bool:
