@@ -33,8 +33,9 @@ from random import uniform
 from typing import Any, Protocol, cast, final
 from uuid import uuid4
 
+from dloader._text import shorten
 from dloader.errors import OptionError
-from dloader.store import Got
+from dloader.store import Got, is_positive
 
 __all__ = ("RedisClient", "RedisStore")
 
@@ -135,8 +136,14 @@ class RedisStore:
         self, client: RedisClient, *, deadline: float = 0.25, lease: float = 2.0, jitter: float = 0.1
     ) -> None:
         if not (hasattr(client, "execute_command") and hasattr(client, "pubsub")) or not _is_async(client):
-            raise OptionError(f"RedisStore takes redis.asyncio.Redis, or valkey's like it, not {client!r}")
-        if deadline <= 0 or lease <= 0 or not 0 <= jitter < 1:
+            raise OptionError(
+                f"RedisStore takes redis.asyncio.Redis, or valkey's like it, not {shorten(client)}"
+            )
+        if not (
+            is_positive(deadline)
+            and is_positive(lease)
+            and (jitter == 0 or (is_positive(jitter) and jitter < 1))
+        ):
             raise OptionError(
                 f"RedisStore: deadline and lease are seconds, and jitter less than 1; not {deadline!r}, {lease!r}, "
                 f"{jitter!r}"

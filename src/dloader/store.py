@@ -70,6 +70,11 @@ class Store(Protocol):
         ...
 
 
+def is_positive(number: object) -> bool:
+    """Whether something is a number above 0."""
+    return isinstance(number, (int, float)) and not isinstance(number, bool) and number > 0
+
+
 class _Silence:
     """Nobody tells anything."""
 
@@ -117,7 +122,7 @@ class MemoryStore:
     def __init__(
         self, max_size: int = 100_000, *, lease: float = 2.0, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        if max_size < 1 or lease <= 0:
+        if not (is_positive(max_size) and is_positive(lease)):
             raise OptionError(
                 f"MemoryStore: max_size and lease must be positive, not {max_size!r} and {lease!r}"
             )

@@ -173,7 +173,7 @@ def test_a_missing_key_is_raised_again_where_none_is_no_value(run):
         store = MemoryStore()
         for _ in range(2):
             async with LoaderRegistry(store=store) as loaders:
-                with pytest.raises(MissingKeyError):
+                with pytest.raises(MissingKeyError, match=r"loader 'Names'.* for key 2"):
                     await loaders.get(Names).load(2)
         assert Names.calls == [[2]]
 
@@ -333,9 +333,11 @@ def test_what_a_caller_does_to_a_value_reaches_nobody(run):
 
 keys = st.recursive(
     st.one_of(
-        st.integers(), st.text(), st.booleans(), st.floats(allow_nan=False), st.uuids(), st.binary(), st.dates(),
+        st.integers(), st.text(), st.text("\ud800\udc00a\u00e9"),
+        st.booleans(), st.floats(allow_nan=False), st.uuids(), st.binary(), st.dates(),
         st.datetimes(), st.datetimes(timezones=st.just(timezone(timedelta(hours=2)))), st.none(),
         st.decimals(allow_nan=False, allow_infinity=False, min_value=-10**6, max_value=10**6),
+        st.decimals(allow_nan=False, allow_infinity=False),
     ),
     lambda inner: st.tuples(inner, inner),
 )  # fmt: skip
@@ -370,6 +372,43 @@ class Color(enum.Enum):
 
 class Level(enum.IntEnum):
     LOW = 1
+
+
+def test_decimals_of_many_places_are_told_apart(run):
+    class Texts(DataLoader[Decimal, str]):
+        store_ttl = 30.0
+
+        async def batch_load_fn(self, keys):
+            return [str(key) for key in keys]
+
+    async def law():
+        found = await load(
+            MemoryStore(), Texts, Decimal("0." + 30 * "1" + "2"), Decimal("0." + 30 * "1" + "3")
+        )
+        assert [text[-1] for text in found] == ["2", "3"]
+
+    run(law)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "\ud800",
+        10**5000,
+        -(10**5000),
+        (10**5000,),
+        Decimal("1e5000"),
+        Decimal("-1e999999"),
+        Decimal("1e-999999"),
+        datetime.min.replace(tzinfo=timezone(timedelta(hours=5))),
+        datetime.max.replace(tzinfo=timezone(timedelta(hours=-5))),
+    ],
+    ids=range(9),
+)
+def test_what_strangers_may_send_as_a_key_has_a_name(key):
+    """That a server can be sent, and in no time: an integer of a million digits takes minutes."""
+    assert key_name(key).encode()
+    assert key_name(key) != key_name((key, 1))
 
 
 def test_names_of_odd_keys():
@@ -537,10 +576,20 @@ def test_store_key_names_keys_that_have_no_text(run):
         def store_key(self, key):
             return key.name
 
+    class Still(ByColor):
+        def store_key(self, key):
+            return key
+
     async def law():
         store = MemoryStore()
-        with pytest.raises(OptionError, match="store_key"):
+        with pytest.raises(
+            OptionError, match=r"its key .*: define store_key\(self, key\), which returns a str"
+        ):
             await load(store, ByColor, Color.RED)
+        with pytest.raises(
+            OptionError, match=r"which its store_key returned for key .*: let it return a str"
+        ):
+            await load(store, Still, Color.RED)
         async with LoaderRegistry(store=store) as one, LoaderRegistry(store=store) as other:
             await one.get(Named).load(Color.RED)
             await other.get(Named).load(Color.RED)
@@ -717,7 +766,7 @@ def test_what_is_no_store_is_refused(users):
             users(store=store)
     with pytest.raises(OptionError, match="store"):
         type("Sharing", (DataLoader,), {"store": MemoryStore()})
-    for options in ({"max_size": 0}, {"lease": 0}):
+    for options in ({"max_size": 0}, {"lease": 0}, {"max_size": "9"}, {"lease": None}, {"lease": True}):
         with pytest.raises(OptionError):
             MemoryStore(**options)
 
@@ -729,6 +778,22 @@ def test_without_pydantic_it_is_said_what_to_install(monkeypatch, users):
     monkeypatch.setattr("dloader._stored._values.import_module", missing)
     with pytest.raises(OptionError, match=r"dloader\[resolver\]"):
         LoaderRegistry(store=MemoryStore()).get(users)
+
+
+def test_a_default_that_has_no_json_is_nothing_to_warn_of(run):
+    class Blob(BaseModel):
+        data: bytes = b"\xff"
+
+    class Blobs(DataLoader[int, Blob]):
+        store_ttl = 30.0
+
+        async def batch_load_fn(self, keys):
+            return [Blob(data=b"a") for _ in keys]
+
+    async def law():
+        assert await load(MemoryStore(), Blobs, 1) == [Blob(data=b"a")]
+
+    run(law)
 
 
 def test_a_type_without_a_schema_is_known_by_its_name(run):

@@ -150,7 +150,7 @@ class SecondLevel:
 
     def read(self, found: Mapping[str, bytes], of: Values) -> dict[str, Any]:
         """The values of what the store had; what cannot be read any more is deleted there."""
-        values = of.read(found)
+        values = of.read(found, self.policy.loader().name)
         self.hits += len(values)
         if len(values) < len(found):
             self.guard().clear([name for name in found if name not in values], self)

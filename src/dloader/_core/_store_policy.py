@@ -128,12 +128,19 @@ class StorePolicy:
         """
         loader = self.loader()
         key_fn: Callable[[Any], Hashable] | None = loader.store_key
+        named = cache_key if key_fn is None else key_fn(key)
         try:
-            return tag + key_name(cache_key if key_fn is None else key_fn(key))
+            return tag + key_name(named)
         except NoName:
+            whose = f"key {shorten(key)} of type {type(key).__name__}"
+            what = (
+                f"its {whose}: define store_key(self, key), which returns"
+                if key_fn is None
+                else f"{shorten(named)}, which its store_key returned for {whose}: let it return"
+            )
             raise OptionError(
-                f"loader {loader.name!r} has store_ttl, and there is no stable text for its key {shorten(key)} of type "
-                f"{type(key).__name__}: define store_key(self, key), which returns a str, a number, a UUID or a tuple"
+                f"loader {loader.name!r} has store_ttl, and there is no stable text for {what} a str, a number, a UUID "
+                f"or a tuple"
             ) from None
 
 

@@ -17,6 +17,9 @@ __all__ = ("NoName", "identified", "key_name", "key_of", "tag_of")
 MOST = 200
 """Longer names of keys are hashed."""
 
+LARGE_DIGITS = 4000
+LARGE = 10**LARGE_DIGITS
+
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 """Made once: `json.dumps` would make one for each key."""
 
@@ -31,14 +34,17 @@ def key_name(key: object) -> str:
     Raises:
         NoName: It is of a type whose objects have none.
     """
-    name = repr(key) if type(key) is int else _json(_plain_key(key))  # as most keys are: it is the same
+    try:
+        name = repr(key) if type(key) is int else _json(_plain_key(key))  # as most keys are: it is the same
+    except ValueError:  # Python writes no number of so many digits
+        name = _json(_plain_key(key))
     return name if len(name) <= MOST else "#" + sha256(name.encode()).hexdigest()
 
 
 def _plain_key(key: object) -> object:  # noqa: PLR0911 - one for each type
     """A key in JSON's types; what has none of its own is an object of one item, which no other key is."""
     if isinstance(key, str):
-        return str.__str__(key)
+        return _text(str.__str__(key))
     if isinstance(key, (int, float, Decimal)):
         return _number(key)
     if isinstance(key, tuple):
@@ -48,7 +54,7 @@ def _plain_key(key: object) -> object:  # noqa: PLR0911 - one for each type
     if isinstance(key, bytes):
         return {"bytes": key.hex()}
     if isinstance(key, datetime):
-        return {"time": (key if key.tzinfo is None else key.astimezone(UTC)).isoformat()}
+        return {"time": _utc(key).isoformat()}
     if isinstance(key, date):
         return {"date": key.isoformat()}
     if key is None:
@@ -56,17 +62,45 @@ def _plain_key(key: object) -> object:  # noqa: PLR0911 - one for each type
     raise NoName(type(key).__name__)
 
 
+def _text(key: str) -> object:
+    """Half of a pair of surrogates, which JSON of a stranger may have, cannot be sent as text."""
+    if not key.isascii():
+        try:
+            key.encode()
+        except UnicodeEncodeError:
+            return {"text": key.encode("utf-8", "surrogatepass").hex()}
+    return key
+
+
+def _utc(key: datetime) -> datetime:
+    try:
+        return key if key.tzinfo is None else key.astimezone(UTC)
+    except OverflowError:  # of the first day there is, or of the last
+        return key
+
+
 def _number(key: int | float | Decimal) -> object:
-    """Equal numbers are one key, whatever their types."""
+    """Equal numbers are one key, whatever their types: but those of so many digits that nobody means them."""
     if isinstance(key, int):
-        return int(key)
+        number = int(key)
+        return number if -LARGE < number < LARGE else {"number": hex(number)}
     if key != key:  # noqa: PLR0124 - not a number, and equal to nothing
         raise NoName("nan")
     if key in (float("inf"), float("-inf")):
         return {"number": str(float(key))}
-    if key == int(key):
-        return int(key)
-    return float(key) if key == float(key) else {"number": str(cast(Decimal, key).normalize())}
+    if isinstance(key, float):
+        return int(key) if key == int(key) else float(key)
+    sign, digits, exponent = key.as_tuple()
+    end = len(digits)
+    while end > 1 and digits[end - 1] == 0:
+        end -= 1
+    places = cast(int, exponent) + len(digits) - end
+    if key.adjusted() < LARGE_DIGITS:  # an integer of more takes minutes to be made, and is no float
+        if places >= 0:
+            return int(key)
+        if key == float(key):
+            return float(key)
+    return {"number": str(Decimal((sign, digits[:end], places)))}  # exact: `normalize` would round
 
 
 def key_of(name: str) -> Any:
@@ -80,7 +114,12 @@ def key_of(name: str) -> Any:
     return _key(json.loads(name))
 
 
+def _text_again(plain: str) -> str:
+    return bytes.fromhex(plain).decode("utf-8", "surrogatepass")
+
+
 _READERS: Mapping[str, Any] = {
+    "text": _text_again,
     "uuid": UUID,
     "bytes": bytes.fromhex,
     "time": datetime.fromisoformat,

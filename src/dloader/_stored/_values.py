@@ -11,6 +11,7 @@ import json
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from hashlib import sha256
 from importlib import import_module
 from typing import Any, final
@@ -63,7 +64,8 @@ class Values:
             ) from error
         try:
             if described is None:
-                described = json.dumps(self._one.json_schema(mode="serialization"), sort_keys=True)
+                schema = self._one.json_schema(mode="serialization", schema_generator=_quiet_schemas())
+                described = json.dumps(schema, sort_keys=True)
         except pydantic.errors.PydanticUserError:  # a type of the application's that says nothing of schemas
             described = repr(kind)
         self.schema = sha256(described.encode()).hexdigest()
@@ -89,12 +91,15 @@ class Values:
             return None
         return text
 
-    def read(self, found: Mapping[str, bytes]) -> dict[str, Any]:
-        """The values of those that hold one; an error for keys that were missing."""
+    def read(self, found: Mapping[str, bytes], loader: str) -> dict[str, Any]:
+        """The values of those that hold one; an error, which names the loader, for keys that were missing."""
         values: dict[str, Any] = {name: None for name, data in found.items() if data == NOTHING}
         for name in (name for name, data in found.items() if data == ABSENT):
             key = name.rpartition("}:")[2]
-            values[name] = MissingKeyError(f"there is no value for key {key}: the store has noted it")
+            values[name] = MissingKeyError(
+                f"loader {loader!r} has no value for key {key}: its store has noted that the batch function returned "
+                f"none (store_negative_ttl); pass default=, or write default = ... in a loader class"
+            )
         texts = {name: data[1:] for name, data in found.items() if data[:1] == VALUE}
         read = zip(texts, self._read(texts.values()), strict=True)
         return values | {name: value for name, value in read if value is not _UNREADABLE}
@@ -111,6 +116,17 @@ class Values:
 
 
 _UNREADABLE: Any = object()
+
+
+@cache
+def _quiet_schemas() -> Any:
+    """What makes schemas that are shown to nobody: a default that has no JSON is nothing to warn of."""
+    generator: Any = import_module("pydantic.json_schema").GenerateJsonSchema
+    return type(
+        "QuietJsonSchema",
+        (generator,),
+        {"ignored_warning_kinds": {"skipped-choice", "non-serializable-default"}},
+    )
 
 
 def _is_same(back: Any, value: Any) -> bool:
