@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.requests import ClientDisconnect
 
 from dloader import Instrument, Limit, LoaderRegistry, OptionError
+from dloader.lowlevel import checked_instruments
 from dloader.store import Store
 
 del _fastapi
@@ -118,7 +119,14 @@ def loaders(
             given[name] = value
         else:
             asked.append(parameter)
-    return _RegistryOfRequest(asked, given, loader_params, tuple(instruments), max_concurrency, store)
+    return _RegistryOfRequest(
+        asked,
+        given,
+        loader_params,
+        tuple(checked_instruments("loaders(instruments=)", instruments)),
+        max_concurrency,
+        store,
+    )
 
 
 class _RegistryOfRequest:

@@ -25,7 +25,7 @@ from dloader._core._lifecycle import Lifecycle, end_together, finish
 from dloader._core._limit import Limit
 from dloader._core._load_many import LoadMany
 from dloader._core._loader import DataLoader
-from dloader._core._options import OptionReader, check_instrument, not_keeping
+from dloader._core._options import OptionReader, checked_instruments, not_keeping
 from dloader._core._parameters import declared_names, declared_type
 from dloader._core._pending import Pending
 from dloader._core._results import in_order
@@ -54,7 +54,7 @@ __all__ = (
     "ask_many",
     "cache_key_of",
     "call_batch_function",
-    "check_instrument",
+    "checked_instruments",
     "close_now",
     "close_open_batch",
     "close_to_others",

@@ -33,9 +33,10 @@ from random import uniform
 from typing import Any, Protocol, cast, final
 from uuid import uuid4
 
+from dloader._stored._seconds import is_positive
 from dloader._text import shorten
 from dloader.errors import OptionError
-from dloader.store import Got, is_positive
+from dloader.store import Got
 
 __all__ = ("RedisClient", "RedisStore")
 

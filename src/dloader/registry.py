@@ -15,7 +15,7 @@ from dloader._text import shorten
 from dloader.errors import LoaderClosedError, OptionError
 from dloader.instruments import Instrument
 from dloader.lowlevel import (
-    check_instrument,
+    checked_instruments,
     close_now,
     close_to_others,
     close_together,
@@ -98,7 +98,7 @@ class LoaderRegistry:
             LoaderParamError: ``loader_params`` names a parameter that its class does not have.
         """
         self._params = GivenParams(params, loader_params)
-        self._instruments = _checked(instruments)
+        self._instruments = checked_instruments("LoaderRegistry(instruments=)", instruments)
         self._limit = _limit(max_concurrency)
         self._store = store
         self._namespace = store_namespace
@@ -286,13 +286,6 @@ class LoaderRegistry:
             )
             for name, *numbers in rows
         )
-
-
-def _checked(instruments: Iterable[Instrument]) -> list[Instrument]:
-    every = list(instruments)
-    for instrument in every:
-        check_instrument("LoaderRegistry(instruments=)", instrument)
-    return every
 
 
 def _limit(given: int | Limit | None) -> Limit | None:

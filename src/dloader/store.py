@@ -70,11 +70,6 @@ class Store(Protocol):
         ...
 
 
-def is_positive(number: object) -> bool:
-    """Whether something is a number above 0."""
-    return isinstance(number, (int, float)) and not isinstance(number, bool) and number > 0
-
-
 class _Silence:
     """Nobody tells anything."""
 
@@ -122,7 +117,7 @@ class MemoryStore:
     def __init__(
         self, max_size: int = 100_000, *, lease: float = 2.0, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        if not (is_positive(max_size) and is_positive(lease)):
+        if not all(type(number) in (int, float) and number > 0 for number in (max_size, lease)):
             raise OptionError(
                 f"MemoryStore: max_size and lease must be positive, not {max_size!r} and {lease!r}"
             )

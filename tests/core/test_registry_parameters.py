@@ -135,6 +135,11 @@ class TestParameters:
                 lambda: LoaderRegistry(instruments=[Instrument]),
                 r"LoaderRegistry\(instruments=\) takes objects",
             ),
+            (
+                lambda: LoaderRegistry(instruments=Instrument()),
+                r"LoaderRegistry\(instruments=\) takes a list of instruments, not <dloader",
+            ),
+            (lambda: Users(instruments=Instrument()), r"loader 'Users': instruments takes a list"),
         ],
     )
     def test_other_arguments_are_refused_too(self, make, words):

@@ -18,7 +18,9 @@ from strawberry.fastapi import GraphQLRouter
 from strawberry.types import ExecutionResult
 from websockets.asyncio.client import connect
 
-from dloader import DataLoader, LoaderClosedError, LoaderRegistry, OptionError
+import dloader.fastapi
+from dloader import DataLoader, Instrument, LoaderClosedError, LoaderRegistry, OptionError
+from dloader.resolver import Resolver
 from dloader.strawberry import LoaderExtension, fresh, loaders
 
 versions: list[int] = []
@@ -183,6 +185,16 @@ class TestRegistry:
             _ = LoaderExtension().execution_context
         [error] = schema_with(LoaderExtension({"tenant": "blue"})).execute_sync("{ name(id: 1) }").errors
         assert "LoaderExtension (which needs `await schema.execute(...)`)" in error.message
+
+    def test_one_instrument_alone_is_refused_where_it_is_written(self):
+        """As by all that take several."""
+        one: Any = Instrument()
+        with pytest.raises(OptionError, match=r"LoaderExtension\(instruments=\) takes a list of instruments"):
+            LoaderExtension(instruments=one)
+        with pytest.raises(OptionError, match=r"loaders\(instruments=\) takes a list of instruments"):
+            dloader.fastapi.loaders(instruments=one)
+        with pytest.raises(OptionError, match=r"Resolver\(instruments=\) takes a list of instruments"):
+            Resolver(instruments=one)
 
     def test_other_options_are_those_of_a_registry(self):
         """Checked at once."""

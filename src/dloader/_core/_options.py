@@ -15,7 +15,7 @@ from dloader._text import shorten
 from dloader.errors import OptionError
 from dloader.instruments import Instrument
 
-__all__ = ("OptionReader", "check_class", "check_instrument", "not_keeping")
+__all__ = ("OptionReader", "check_class", "checked_instruments", "not_keeping")
 
 T = TypeVar("T")
 
@@ -212,10 +212,7 @@ class OptionReader:
 
     def instruments(self, given: Iterable[Instrument]) -> list[Instrument]:
         """Objects with the hooks of `Instrument`, in a new list."""
-        checked = list(given)
-        for instrument in checked:
-            check_instrument(f"loader {self.name!r}: instruments", instrument)
-        return checked
+        return checked_instruments(f"loader {self.name!r}: instruments", given)
 
 
 def _function_of(found: Any, takes: int) -> Any:
@@ -234,7 +231,21 @@ def _function_of(found: Any, takes: int) -> Any:
     return found
 
 
-def check_instrument(where: str, given: object) -> None:
+def checked_instruments(where: str, given: Iterable[Instrument]) -> list[Instrument]:
+    """Objects with the hooks of `Instrument`, in a new list.
+
+    Raises:
+        OptionError: They are none.
+    """
+    if not isinstance(cast(object, given), Iterable):
+        raise OptionError(f"{where} takes a list of instruments, not {shorten(given)}")
+    every = list(given)
+    for instrument in every:
+        _check_instrument(where, instrument)
+    return every
+
+
+def _check_instrument(where: str, given: object) -> None:
     """Refuse what has no hooks, and hooks that nobody would await."""
     if inspect.isclass(given) or not hasattr(given, "batch_started"):
         raise OptionError(f"{where} takes objects of a subclass of Instrument, not {shorten(given)}")

@@ -5,10 +5,15 @@ from __future__ import annotations
 from dloader._text import shorten
 from dloader.errors import OptionError
 
-__all__ = ("LONGEST", "checked_seconds")
+__all__ = ("LONGEST", "checked_seconds", "is_positive")
 
 LONGEST = 30 * 24 * 3600.0
 """For how many seconds anything is kept at most: longer than a store remembers that all of a loader was cleared."""
+
+
+def is_positive(number: object) -> bool:
+    """Whether something is a number above 0."""
+    return isinstance(number, (int, float)) and not isinstance(number, bool) and number > 0
 
 
 def checked_seconds(label: str, option: str, seconds: float | None) -> float | None:

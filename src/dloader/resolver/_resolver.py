@@ -20,6 +20,7 @@ from weakref import ref
 
 from dloader import DataLoader, Instrument, LoaderRegistry, OptionError, PlanError
 from dloader._text import shorten
+from dloader.lowlevel import checked_instruments
 from dloader.resolver._containers import FoundNodes, flatten
 from dloader.resolver._field_errors import FieldError
 from dloader.resolver._loaders import LoaderInstances, ResolveLoaders
@@ -180,7 +181,7 @@ class Resolver:
         given = (loader_params, global_loader_param, loader_instances, registry, context)
         gives_any = split_loader_by_type or any(each is not None for each in given)
         self._params = LoaderParams(*given, split_loader_by_type) if gives_any else NOTHING_GIVEN
-        self._instruments = list(instruments)
+        self._instruments = checked_instruments("Resolver(instruments=)", instruments)
         if max_depth is not None and (type(max_depth) is not int or max_depth < 1):
             raise OptionError(f"Resolver(max_depth=) takes a positive number of levels, not {max_depth!r}")
         self._share = share

@@ -13,6 +13,7 @@ from strawberry.extensions import SchemaExtension
 
 from dloader import Instrument, Limit, LoaderRegistry, OptionError
 from dloader._text import shorten
+from dloader.lowlevel import checked_instruments
 from dloader.store import Store
 from dloader.strawberry._operations import Operation, current, open_operations
 
@@ -69,7 +70,7 @@ class LoaderExtension:
         self._namespace = store_namespace
         self._options: dict[str, Any] = {
             "loader_params": loader_params,
-            "instruments": tuple(instruments),
+            "instruments": checked_instruments("LoaderExtension(instruments=)", instruments),
             "max_concurrency": max_concurrency,
             "store": store,
         }
