@@ -181,7 +181,9 @@ class Resolver:
         given = (loader_params, global_loader_param, loader_instances, registry, context)
         gives_any = split_loader_by_type or any(each is not None for each in given)
         self._params = LoaderParams(*given, split_loader_by_type) if gives_any else NOTHING_GIVEN
-        self._instruments = checked_instruments("Resolver(instruments=)", instruments)
+        self._instruments = (
+            [] if instruments == () else checked_instruments("Resolver(instruments=)", instruments)
+        )
         if max_depth is not None and (type(max_depth) is not int or max_depth < 1):
             raise OptionError(f"Resolver(max_depth=) takes a positive number of levels, not {max_depth!r}")
         self._share = share
