@@ -225,8 +225,10 @@ class RedisStore:
                 if said["type"] == "subscribe":
                     yield None  # what was cleared before has been missed
                 elif said["type"] == "message":
-                    sender, *names = json.loads(said["data"])
-                    if sender != self._name:
+                    sender, *names = _message(said["data"])
+                    if sender is None:
+                        yield None
+                    elif sender != self._name:
                         yield names
         finally:
             await subscription.aclose()
@@ -237,6 +239,16 @@ class RedisStore:
 
 def _is_async(client: object) -> bool:
     return any("asyncio" in cls.__module__ for cls in type(client).__mro__)
+
+
+def _message(data: str | bytes) -> list[Any]:
+    """Who has deleted which keys; nobody in a message of somebody else's, which may mean anything."""
+    try:
+        found: object = json.loads(data)
+    except ValueError:
+        return [None]
+    said = cast(list[object], found) if isinstance(found, list) else []
+    return said if said and all(isinstance(each, str) for each in said) else [None]
 
 
 def _tag(key: str) -> str:

@@ -294,6 +294,19 @@ def test_two_messages_later_everybody_has_forgotten(run, shared, users, connecte
     run(law)
 
 
+def test_rubbish_in_the_channel_means_that_something_may_have_been_missed(run, shared, connected):
+    async def law():
+        async with connected(shared) as (store, client), contextlib.aclosing(store.cleared()) as news:
+            assert await anext(news) is None
+            for rubbish in (b"\xff", "[", "5", "{}", "[]", '"dl:"', '["other", null]', '["other", ["dl:"]]'):
+                await client.publish(dloader_redis._CHANNEL, rubbish)
+                assert await anext(news) is None
+            await client.publish(dloader_redis._CHANNEL, '["other", "dl:1"]')
+            assert await anext(news) == ["dl:1"]
+
+    run(law)
+
+
 def test_a_subscription_that_is_silent_is_tried_and_given_up(
     run, server, users, monkeypatch, connected, library
 ):

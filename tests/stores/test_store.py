@@ -1358,6 +1358,40 @@ def test_a_loader_forgets_what_others_clear(run, users, quick):
     run(law)
 
 
+@pytest.mark.parametrize(
+    "rubbish",
+    [
+        '{"number":"x"}',
+        '{"uuid":5}',
+        '{"uuid":"x"}',
+        '{"what":1}',
+        "{}",
+        "[",
+        '{"time":3}',
+        '["a",{"text":"ff"}]',
+    ],
+)
+def test_rubbish_among_what_others_clear_is_anything(run, users, quick, caplog, rubbish):
+    """All is forgotten, and the next message is heard: nothing begins to listen anew."""
+
+    async def law():
+        store = Telling()
+        async with users(store=store) as loader:
+            await loader.load_many([1, 2, 3])
+            [name] = [name for name in store.inner._entries if name.endswith(":1")]
+            store.news.put_nowait([name[:-1] + rubbish])
+            await heard(store)
+            assert len(loader.cache_map) == 0
+            await loader.load_many([1, 2, 3])
+            store.news.put_nowait([name])
+            await heard(store)
+            assert len(loader.cache_map) == 2
+
+    with caplog.at_level("INFO", "dloader"):
+        run(law)
+    assert not caplog.records
+
+
 def test_what_is_under_way_when_something_was_missed_is_not_cached(run, users, quick):
     async def law():
         store, gate = Telling(), asyncio.Event()

@@ -238,7 +238,7 @@ class SecondLevel:
             if not name or self.policy.loader().store_key is not None:
                 raise NoName(name)
             key = key_of(name)
-        except (NoName, ValueError):  # all of them, or one that cannot be told any more
+        except Exception:  # all of them, one that cannot be told any more, or rubbish
             self.forget_all()
             return
         cache_key: Any = (*partition, key) if partition else key
