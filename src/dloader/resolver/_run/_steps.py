@@ -15,10 +15,7 @@ from dloader import DataLoader, KeyTypeError
 from dloader.lowlevel import (
     AskedSince,
     add_note_once,
-    ask_many,
     first_unusable_index,
-    keys_are_cache_keys,
-    may_ask_many,
     note_duplicates,
     task_starter,
 )
@@ -37,10 +34,10 @@ from dloader.resolver._run._collectors import Collectors
 from dloader.resolver._run._copies import Copies
 from dloader.resolver._run._group import NodeGroup
 from dloader.resolver._run._hints import SEVERAL_KEYS, hint_of
-from dloader.resolver._run._keys import distinct, fill_keyless, read_keys
+from dloader.resolver._run._keys import fill_keyless, read_keys
 from dloader.resolver._run._paths import add_path, path_of
 from dloader.resolver._run._step_run import StepRun
-from dloader.resolver._run._values import PLAIN, ListOfValues, ManyValues, Values
+from dloader.resolver._run._values import PLAIN, ListOfValues, Values, ask
 from dloader.resolver._run._watch import ResolveWatch, StepWatch
 
 __all__ = ("Driver", "Steps", "all_have_asked", "is_reused")
@@ -113,8 +110,7 @@ class Steps:
         if PLAIN.issuperset(map(type, values)):
             self._write(run, values)
         else:
-            batches = asked.batches() if asked is not None and len(values) > 1 else ()
-            self._wait_for(run, ListOfValues(values, self._loop, batches))
+            self._wait_for(run, ListOfValues(values, self._loop, asked.batches() if asked else ()))
             if not loaders:
                 self.look()
         return loaders, asked is None or all_have_asked(values, asked)
@@ -158,14 +154,8 @@ class Steps:
         group, step = run.group, run.step
         loader = self._loader_of(group, step, step.loaders[0])
         watch = self._watch_step(group, step, (loader,))
-        asked = keys
         try:
-            if len(keys) > 1 and may_ask_many(loader):
-                if keys_are_cache_keys(loader):
-                    asked = distinct(keys)
-                values: Values = ManyValues(ask_many(loader, asked), self._loop)
-            else:  # a lone key takes a quarter less so; or a subclass has futures of another kind, as aiodataloader's
-                values = ListOfValues([loader.load(key) for key in keys], self._loop)
+            values, asked = ask(loader, keys, self._loop)
         except Exception as error:
             if isinstance(error, KeyTypeError):
                 add_note_once(error, SEVERAL_KEYS)

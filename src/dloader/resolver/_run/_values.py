@@ -14,14 +14,20 @@ from functools import partial
 from types import NoneType, TracebackType
 from typing import Any, Protocol, TypeAlias, cast
 
+from dloader import DataLoader
 from dloader.lowlevel import (
     Batch,
     LoadMany,
+    ask_many,
+    ask_one,
+    keys_are_cache_keys,
+    may_ask_many,
     task_starter,
 )
 from dloader.resolver._fields import FailedAt
+from dloader.resolver._run._keys import distinct
 
-__all__ = ("PLAIN", "Countdown", "ListOfValues", "ManyValues", "Values")
+__all__ = ("PLAIN", "Countdown", "ListOfValues", "ManyValues", "Values", "ask")
 
 PLAIN = frozenset({bool, dict, float, int, list, str, NoneType})
 """Classes whose instances nobody needs to await."""
@@ -203,6 +209,21 @@ class ManyValues:
             future.exception()
         if self._rows is not None:
             yield from self._rows.abandon()
+
+
+def ask(
+    loader: DataLoader[Any, Any], keys: list[Any], loop: asyncio.AbstractEventLoop
+) -> tuple[Values, list[Any]]:
+    """Ask a loader for the keys of nodes: the values, and for which keys, each once where that can be told."""
+    if not may_ask_many(loader):  # futures of another kind, as those of compat.aiodataloader
+        return ListOfValues([loader.load(key) for key in keys], loop), keys
+    if not keys_are_cache_keys(loader):
+        return ManyValues(ask_many(loader, keys), loop), keys
+    if len(keys) == 1:
+        future, batches = ask_one(loader, keys[0])
+        return ListOfValues([future], loop, batches), keys
+    asked = distinct(keys)
+    return ManyValues(ask_many(loader, asked), loop), asked
 
 
 def _error_of(future: Future[Any]) -> BaseException | None:
