@@ -282,10 +282,10 @@ class SpyBatch:
 
     def close(self):
         """As the batch."""
-        if self._batch.is_open:
+        if self._batch.is_open:  # else nothing starts, and what waits for the next turn may still be joined
             self._model.close()
-        self._batch.close()
-        self._model.start_abandoned()
+            self._batch.close()
+            self._model.start_abandoned()
 
 
 POLICIES = {
@@ -450,9 +450,11 @@ class LoaderMachine(RuleBasedStateMachine):
         self.loader.clear_all()
 
     def _dispatch(self):
+        is_open = self.model.open is not None
         self.model.close()
         self.loader.dispatch()
-        self.model.start_abandoned()
+        if is_open:  # as in `SpyBatch.close`
+            self.model.start_abandoned()
 
     def _end(self, number, outcome):
         runs = [run for run in self.runs if not run[1].done()]
