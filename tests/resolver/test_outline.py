@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 import sys
-from typing import Annotated
+from typing import Annotated, TypeVar
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -893,3 +893,113 @@ class TestCommand:
         imported_anew("dloader.resolver", without="pydantic")
         assert self.plan() == 2
         assert 'pip install "dloader[resolver]"' in capsys.readouterr().err
+
+
+async def odd(keys):
+    return [{"id": key * 2 + 1} for key in keys]
+
+
+async def even(keys):
+    return [{"id": key * 2 + 2} for key in keys]
+
+
+async def numbers_after(keys):
+    return [key + 1 for key in keys]
+
+
+class Chain(BaseModel):
+    id: int
+    below: Annotated["Chain | None", Load(odd, by="id", depth=3)] = None
+
+
+class Ping(BaseModel):
+    id: int
+    pong: Annotated["Pong | None", Load(odd, by="id", depth=2)] = None
+
+
+class Pong(BaseModel):
+    id: int
+    ping: Annotated[Ping | None, Load(even, by="id")] = None
+
+
+class TwoWays(BaseModel):
+    id: int
+    left: Annotated["TwoWays | None", Load(odd, by="id", depth=2)] = None
+    right: Annotated["TwoWays | None", Load(even, by="id", depth=1)] = None
+
+
+class Held(BaseModel):
+    id: int
+    held: list["Held"] = []
+    below: Annotated["Held | None", Load(odd, by="id", depth=2)] = None
+
+
+class Needed(BaseModel):
+    """A field that is filled so often only, and further on for another that has its key there."""
+
+    id: int
+    next_id: Annotated[int | None, Load(numbers_after, by="id", depth=1)] = None
+    below: Annotated["Needed | None", Load(odd, by="next_id", depth=3)] = None
+
+
+class Endless(BaseModel):
+    id: int
+    below: Annotated["Endless | None", Load(odd, by="id")] = None
+
+
+class FarDown(BaseModel):
+    id: int
+    below: Annotated["FarDown | None", Load(odd, by="id", depth=70)] = None
+
+
+class ManyWays(BaseModel):
+    id: int
+    a: Annotated["ManyWays | None", Load(odd, by="id", depth=9)] = None
+    b: Annotated["ManyWays | None", Load(odd, by="id", depth=9)] = None
+    c: Annotated["ManyWays | None", Load(odd, by="id", depth=9)] = None
+    d: Annotated["ManyWays | None", Load(odd, by="id", depth=9)] = None
+    e: Annotated["ManyWays | None", Load(odd, by="id", depth=9)] = None
+    f: Annotated["ManyWays | None", Load(odd, by="id", depth=9)] = None
+
+
+class TestModelsThatHoldThemselves:
+    @pytest.mark.parametrize("model", [Chain, Ping, Pong, TwoWays, Held, Needed])
+    def test_where_depth_ends_them_the_plan_is_what_a_run_takes(self, run, model):
+        async def law():
+            with record() as trace:
+                await Resolver().resolve(model(id=0))
+            plan = Resolver.plan(model).compare(trace)
+            assert (plan.rounds, plan.calls) == (trace.rounds, len(trace.batches))
+            assert plan.calls_made == plan.calls
+            assert "↻" not in str(plan)
+
+        run(law)
+
+    @pytest.mark.parametrize(("model", "options"), [(Endless, {"max_depth": 3}), (FarDown, {"max_depth": 3})])
+    def test_a_call_that_repeats_has_the_numbers_of_all_levels_of_a_run(self, run, model, options):
+        async def law():
+            with record() as trace:
+                await Resolver(**options).resolve(model(id=0))
+            plan = Resolver.plan(model).compare(trace)
+            assert (plan.calls, plan.calls_made) == (1, 3)
+            assert "In the run: 3 calls\n" in str(plan)
+            assert "3 calls · 3 keys" in str(plan)
+            assert f"↻ {model.__name__} leads to {model.__name__} again" in str(plan)
+
+        run(law)
+
+    def test_where_there_are_too_many_ways_down_they_repeat(self):
+        assert "↻ ManyWays leads to ManyWays again" in str(Resolver.plan(ManyWays))
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (Chain(id=1), r"names no model or dataclass: Chain\(.*; give its class, Chain$"),
+        (TypeVar("Anything"), "names no model or dataclass: ~Anything does not tell what it holds"),
+    ],
+    ids=["instance", "type variable"],
+)
+def test_what_names_no_model_is_refused_with_the_cure(model, message):
+    with pytest.raises(OptionError, match=message):
+        Resolver.plan(model)

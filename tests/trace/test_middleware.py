@@ -230,6 +230,17 @@ class TestWhatPassesThrough:
 
         run(law)
 
+    def test_a_sample_that_raises_is_logged_and_the_request_served(self, run, caplog):
+        async def law():
+            sample = lambda scope: scope["no such"]  # noqa: E731
+            async with serving(application(debug=True, sample=sample)) as client:
+                answer = await client.get("/feed/2")
+                assert (answer.text, said(answer)) == ("2", "")
+                assert await listed(client, 0) == []
+
+        run(law)
+        assert [each.message for each in caplog.records] == ["a request could not be traced"]
+
     def test_a_request_does_not_fail_because_it_cannot_be_told_of(self, run, monkeypatch, caplog):
         def fail(*_):
             raise ZeroDivisionError

@@ -311,6 +311,10 @@ class Resolver:
         from dloader.resolver._outline._planned_calls import read_outline  # noqa: PLC0415 - who resolves draws nothing
 
         classes = declared_classes(model, "Resolver.plan()")
+        if not classes:
+            raise OptionError(
+                f"Resolver.plan() names no model or dataclass: {model!r} does not tell what it holds"
+            )
         problems = [problem for kind in classes for problem in cls._graph.refresh(kind).problems]
         if problems:
             cls._graph.forget_with_problems()

@@ -50,7 +50,8 @@ class TraceMiddleware:
             developed. Without it a warning is logged once, as the header tells its readers of the inside.
         path: Where the page is.
         last: How many requests are kept.
-        sample: Called with the scope of a request: whether to look at it. Default: at all.
+        sample: Called with the scope of a request: whether to look at it; where it raises, that is logged, and the
+            request is served without. Default: at all.
         keys: How many keys of each batch are kept in words, or what shows them: see `record`. Default: none.
 
     Raises:
@@ -101,7 +102,7 @@ class TraceMiddleware:
             await self._app(scope, receive, send)
         elif self._last is not None and _local_path(scope).startswith(self._path):
             await self._show(self._last, scope, send)
-        elif self._sample is not None and not self._sample(scope):
+        elif self._sample is not None and not _guarded(self._sample, scope):
             await self._app(scope, receive, send)
         else:
             await self._record(scope, receive, send)

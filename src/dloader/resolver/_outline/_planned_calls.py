@@ -11,12 +11,21 @@ from dloader import OptionError
 from dloader._params import label_of
 from dloader._text import did_you_mean
 from dloader.lowlevel import parameters_of
-from dloader.resolver._plan._model_graph import ModelGraph
+from dloader.resolver._plan._model_graph import ModelGraph, Subtree
 from dloader.resolver._plan._plan import Phase, Plan, Step
 
 __all__ = ("Outline", "PlannedCall", "Row", "read_outline")
 
 CallKey: TypeAlias = tuple[object, Phase, int, int]
+Way: TypeAlias = tuple[tuple[type, bool], ...]
+"""The classes above, and of each whether the step that led on from it may do so only so often (``Load(depth=)``)."""
+Times: TypeAlias = frozenset[tuple[int, int]]
+"""By the id of a marker that may fill so often: how often it has, on the way down."""
+
+MOST_LEVELS = 50
+"""A model that holds itself so often at most is read level by level; any other is one call that repeats."""
+MOST_VISITS = 5_000
+"""Several such fields in one model make ever more ways down."""
 
 
 @dataclass(eq=False, slots=True)
@@ -129,12 +138,12 @@ def read_outline(graph: ModelGraph, roots: Sequence[type], start: type | str | N
     """
     reader = _Reader(graph)
     for cls in roots:
-        reader.visit(cls, 0, {}, ())
+        reader.visit(cls, 0, {})
     if start is not None:
         roots = (_found(start, reader.classes),)
         depth = reader.classes[roots[0]]
         reader = _Reader(graph)
-        reader.visit(roots[0], depth, {}, ())
+        reader.visit(roots[0], depth, {})
     calls = list(reader.calls.values())
     for call in calls:
         _set_round(call)
@@ -184,30 +193,41 @@ class _Reader:
         """How deep each stands at least."""
         self.sources: dict[object, None] = {}
         self.unknown: dict[str, None] = {}
-        self._seen: dict[tuple[type, int, frozenset[Row]], dict[Row, None]] = {}
+        self._seen: dict[tuple[type, int, frozenset[Row], Times], dict[Row, None]] = {}
 
     def visit(
-        self, cls: type, depth: int, bringers: Mapping[Row, None], path: tuple[type, ...]
+        self,
+        cls: type,
+        depth: int,
+        bringers: Mapping[Row, None],
+        way: Way = (),
+        times: Times = frozenset(),
     ) -> dict[Row, None]:
         """Take in nodes of a class; return all rows that lie below."""
-        known = (cls, depth, frozenset(bringers))
+        known = (cls, depth, frozenset(bringers), times)
         if known in self._seen:
             return self._seen[known]
         self._seen[known] = below = dict[Row, None]()
         self._note(cls, depth)
         plan = self._graph.plan(cls)
         filled: dict[str, Mapping[Row, None]] = {}
+        taken = _taken(self._graph.subtree(cls), times)
         for step, order in _in_order(plan):
+            if step.field.name not in taken:
+                continue
             before = {row: None for name in step.after for row in filled.get(name, {})}
             waits = {**bringers, **before}
             mine = self._rows(cls, step, depth, order, waits)
             filled[step.field.name] = mine or waits
             below.update(mine)
-            self._go_down(cls, step.field.classes, depth, mine or waits, path, below, mine)
+            filled_by = mine or waits
+            further = (*way, (cls, _is_limited(step, times)))
+            counted = _counted(step, times)
+            self._go_down(step.field.classes, depth, filled_by, further, counted, below, mine)
             if step.field.unknown:
                 self.unknown[f"{cls.__name__}.{step.field.name}"] = None
         for held in plan.node_fields:
-            self._go_down(cls, held.classes, depth, bringers, path, below, {})
+            self._go_down(held.classes, depth, bringers, (*way, (cls, False)), times, below, {})
             if held.unknown:
                 self.unknown[f"{cls.__name__}.{held.name}"] = None
         for posts in (plan.posts, plan.final_steps):
@@ -218,20 +238,20 @@ class _Reader:
 
     def _go_down(
         self,
-        cls: type,
         targets: Iterable[type],
         depth: int,
         bringers: Mapping[Row, None],
-        path: tuple[type, ...],
+        way: Way,
+        times: Times,
         below: dict[Row, None],
         mine: Mapping[Row, None],
     ) -> None:
         for target in targets:
-            if target in path or target is cls:
+            if _leads_back(way, target) or (len(self._seen) > MOST_VISITS and _stands_in(way, target)):
                 for row in mine:
                     row.call.repeat()
             elif not self._graph.subtree(target).is_idle:
-                below.update(self.visit(target, depth + 1, bringers, (*path, cls)))
+                below.update(self.visit(target, depth + 1, bringers, way, times))
             else:
                 self._note(target, depth + 1)
 
@@ -253,6 +273,43 @@ class _Reader:
             row.add_sources(waits)
             rows[row] = None
         return rows
+
+
+def _stands_in(way: Way, target: type) -> bool:
+    return any(cls is target for cls, _ in way)
+
+
+def _leads_back(way: Way, target: type) -> bool:
+    """Whether a class stands above, and nothing since then says how often it may come again."""
+    for cls, is_limited in reversed(way):
+        if is_limited:
+            return False
+        if cls is target:
+            return True
+    return False
+
+
+def _is_limited(step: Step, times: Times) -> bool:
+    return step.most is not None and _times(step, times) < step.most <= MOST_LEVELS
+
+
+def _times(step: Step, times: Times) -> int:
+    return dict(times).get(id(step.marker), 0)
+
+
+def _counted(step: Step, times: Times) -> Times:
+    """With one time more for the marker of a step."""
+    if step.most is None or step.most > MOST_LEVELS:
+        return times
+    return frozenset({**dict(times), id(step.marker): _times(step, times) + 1}.items())
+
+
+def _taken(subtree: Subtree, times: Times) -> set[str]:
+    """The fields that are filled: not those that were filled as often as they may, unless others wait for them."""
+    plan = subtree.plan
+    ended = {step.field.name for step in plan.limits if step.most and _times(step, times) >= step.most}
+    taken = {name for name in plan.filled if name not in ended}
+    return plan.with_needed(taken | (plan.exposing if subtree.wants_ancestors else set()))
 
 
 def _in_order(plan: Plan) -> Sequence[tuple[Step, int]]:

@@ -116,8 +116,10 @@ class CallRun:
 def runs_of(calls: Sequence[PlannedCall], trace: TracedRun) -> Mapping[PlannedCall, CallRun]:
     """What each call did."""
     steps: dict[tuple[str, str, int, str], list[TracedStep]] = {}
+    planned = _planned_depths(calls)
     for step in trace.steps:
-        steps.setdefault((step.owner, step.field, step.depth, step.phase), []).append(step)
+        depth = _depth_in(planned.get((step.owner, step.field, step.phase), ()), step.depth)
+        steps.setdefault((step.owner, step.field, depth, step.phase), []).append(step)
     runs: dict[PlannedCall, CallRun] = {}
     for call in calls:
         mine = [
@@ -133,3 +135,18 @@ def runs_of(calls: Sequence[PlannedCall], trace: TracedRun) -> Mapping[PlannedCa
         hits = sum(step.hits for step in mine)
         runs[call] = CallRun(len(batches), sum(batch.keys for batch in batches), hits, max(0.0, ran))
     return runs
+
+
+def _planned_depths(calls: Sequence[PlannedCall]) -> Mapping[tuple[str, str, str], Sequence[int]]:
+    """By field and phase the depths that are planned, if any call repeats, which stands for all levels below."""
+    depths: dict[tuple[str, str, str], list[int]] = {}
+    if any(call.repeats for call in calls):
+        for call in calls:
+            for row in call.rows:
+                depths.setdefault((row.owner, row.field, call.phase), []).append(call.depth)
+    return depths
+
+
+def _depth_in(planned: Sequence[int], depth: int) -> int:
+    """The planned depth that a step belongs to: its own, or the nearest above."""
+    return max((each for each in planned if each <= depth), default=depth)

@@ -19,7 +19,8 @@ def show(outline: Outline, runs: Mapping[PlannedCall, CallRun] | None, run_title
     lines = [*wrapped(f"{head(outline)}, {', '.join(facts(outline)[2:])}", indent=2)]
     if runs is not None:
         made = sum(run.calls for run in runs.values())
-        lines += wrapped(f"In the run {run_title!r}: {_count(made, 'call')}", indent=2)
+        run = f"In the run {run_title!r}" if run_title else "In the run"
+        lines += wrapped(f"{run}: {_count(made, 'call')}", indent=2)
     lines.append("")
     for number in sorted({call.round for call in outline.calls}):
         lines.append(f"Round {number}")

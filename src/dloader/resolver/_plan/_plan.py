@@ -227,6 +227,17 @@ class Plan:
         """By field, the step that fills it."""
         return {step.field.name: step for step in self.steps}
 
+    def with_needed(self, names: Iterable[str]) -> set[str]:
+        """Some fields, and those that their steps wait for."""
+        taken = set(names)
+        unseen = list(taken)
+        while unseen:
+            step = self.step_of.get(unseen.pop())
+            needed = set(step.after if step else ()) - taken
+            taken |= needed
+            unseen += needed
+        return taken
+
     @cached_property
     def limits(self) -> Sequence[Step]:
         """The steps that may be taken so many times on one way down."""

@@ -127,13 +127,7 @@ def _taken(subtree: Subtree, selection: Selection, ended: frozenset[str]) -> set
     taken = {name for name in plan.filled if selection.takes(name) and name not in ended}
     if taken or selection is not NOTHING_BELOW:  # what nodes below are shown
         taken |= plan.exposing if subtree.wants_ancestors else set()
-    unseen = list(taken)
-    while unseen:
-        step = plan.step_of.get(unseen.pop())
-        needed = set(step.after if step else ()) - taken
-        taken |= needed
-        unseen += needed
-    return taken
+    return plan.with_needed(taken)
 
 
 def _names(names: str | Iterable[str]) -> set[str]:
