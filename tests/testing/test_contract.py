@@ -316,6 +316,39 @@ class TestKeys:
             check_batch_function(a_list, [None])
 
 
+def test_one_that_is_cancelled_inside_is_told():
+    async def load(keys):
+        raise asyncio.CancelledError
+
+    with pytest.raises(BatchFunctionError, match="raised CancelledError for key 0"):
+        check_batch_function(load, [0])
+
+
+def test_who_cancels_the_check_itself_is_heard():
+    async def load(keys):
+        asyncio.current_task().cancel()
+        await asyncio.sleep(0)
+
+    with pytest.raises(asyncio.CancelledError):
+        check_batch_function(load, [0])
+
+
+def test_a_parameter_that_nobody_gave_is_named_with_the_cure():
+    class Users(DataLoader[int, int]):
+        factor: int
+        least: int = 0
+
+        async def batch_load_fn(self, keys):
+            return [key * self.factor for key in keys]
+
+    for load in (Users, Users()):
+        with pytest.raises(OptionError, match=r"Users needs its parameter 'factor'.*set `loader\.factor = "):
+            check_batch_function(load, [0])
+    users = Users()
+    users.factor = 2
+    check_batch_function(users, [0, 1])
+
+
 def test_a_function_that_is_not_always_wrong_is_told():
     asked = set()
 

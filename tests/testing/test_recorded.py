@@ -385,6 +385,16 @@ class TestValuesThatCannotBeWritten:
             asyncio.run(law())
 
 
+def test_exceptions_are_refused_with_the_cure(path):
+    async def load(keys) -> list[int]:
+        return [LookupError(key) for key in keys]
+
+    said = refused(path, DataLoader(load), 1)
+    assert said.endswith(
+        "it is an exception, and a recording holds values: give None, or a mapping without the key"
+    )
+
+
 def test_keys_of_another_repr_in_each_run_are_refused(path):
     assert "its repr is another one in each run" in refused(path, DataLoader(load_users), Thing())
     assert "its repr is another one in each run" in refused(path, DataLoader(load_users), frozenset({1}))
@@ -469,7 +479,18 @@ class TestModes:
         with pytest.raises(OptionError, match="once, all, none, not 'always'"):
             self.run(path)
 
-    @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": "x"}'])
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            "[]",
+            "{}",
+            '{"format": "x"}',
+            '{"format": "dloader recording 1"}',
+            '{"format": "dloader recording 1", "loaders": []}',
+            '{"format": "dloader recording 1", "loaders": {"Users": [1]}}',
+        ],
+    )
     def test_another_file_is_refused(self, tmp_path, text):
         path = tmp_path / "feed.json"
         path.write_text(text)

@@ -9,7 +9,7 @@ from loops import Recorder, turns
 from pydantic import BaseModel
 from trace_data import batch, trace_of
 
-from dloader import BatchRecord, DataLoader, LoaderRegistry, RepeatedLoadError, eager
+from dloader import BatchRecord, DataLoader, LoaderRegistry, OptionError, RepeatedLoadError, eager
 from dloader.resolver import Load, LoaderDepend, Resolver
 from dloader.trace import expected, record, statement
 from dloader.trace._recorder import Made
@@ -716,6 +716,27 @@ class TestExpected:
             assert [finding.expected for finding in trace.findings] == ["the service has no bulk call"]
 
         run(law)
+
+    def test_a_loader_class_in_a_strict_block(self, run):
+        class Single(UserById):
+            expected = "the service has no bulk call"
+
+        async def law():
+            users = Single()
+            with record(strict=True) as trace:
+                for key in KEYS:
+                    await users.load(key)
+                for key in KEYS:
+                    await Single().load(key)
+            assert trace.warnings == []
+            assert {finding.expected for finding in trace.findings} == {"the service has no bulk call"}
+
+        run(law)
+
+    @pytest.mark.parametrize("reason", ["", None, 5])
+    def test_what_is_no_reason_is_refused(self, reason):
+        with pytest.raises(OptionError, match=r"expected\(\) takes the reason, in words, not"):
+            expected(reason)
 
     def test_a_block_that_is_left_twice(self):
         block = expected("x")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError, current_task
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from copy import deepcopy
 from inspect import isawaitable, unwrap
@@ -86,7 +87,9 @@ class Calls:
                 returned = list(islice(cast(Iterator[object], returned), len(keys) + 1))  # it may be endless
         except (DloaderError, GeneratorExit):
             raise
-        except Exception as error:
+        except (Exception, CancelledError) as error:
+            if _is_cancelled():  # Ctrl-C, say
+                raise
             raise _RaisedError(described(error)) from error
         results = await self._matched(keys, returned)
         for key, result in zip(keys, results, strict=True):
@@ -133,6 +136,12 @@ class Calls:
 
 class _RaisedError(Exception):
     """The batch function raised."""
+
+
+def _is_cancelled() -> bool:
+    """Whether the check itself is cancelled, and not something that the batch function waits for."""
+    task = current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def described(error: BaseException) -> str:

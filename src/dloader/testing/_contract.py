@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, final
 from dloader import DataLoader, OptionError
 from dloader._sources import make_loader
 from dloader._text import shorten
-from dloader.lowlevel import BatchFunction, cache_key_of
+from dloader.lowlevel import BatchFunction, cache_key_of, parameters_of
 from dloader.testing._alike import is_alike
 from dloader.testing._calls import IN_ORDER, BatchFunctionError, Calls, described, place_of
 
@@ -67,6 +67,7 @@ def check_batch_function(
     """
     __tracebackhide__ = True
     loader = cast(DataLoader[Any, Any], load) if isinstance(load, DataLoader) else make_loader(load)
+    _check_parameters(loader)
     if same is not None and not callable(same):
         raise OptionError(f"check_batch_function(same=) takes a callable, not {same!r}")
     if type(max_examples) is not int or max_examples < 1:
@@ -95,6 +96,16 @@ def check_batch_function(
             contract.error.add_note("Not each time: it depends on something else than the keys.")
             raise contract.error from error
     raise contract.error
+
+
+def _check_parameters(loader: DataLoader[Any, Any]) -> None:
+    for name, has_default in parameters_of(type(loader)).items():
+        if not has_default and not hasattr(loader, name):
+            kind = type(loader).__name__
+            raise OptionError(
+                f"check_batch_function(): {kind} needs its parameter {name!r}, which nobody gave: make a loader of it, "
+                f"set `loader.{name} = ...`, and pass the loader"
+            )
 
 
 def _is_in_loop() -> bool:

@@ -86,6 +86,14 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
         raise OptionError(f"{path} was not recorded, and DLOADER_RECORD=none does not allow it") from error
     except ValueError as error:
         raise OptionError(f"{path} is no recording: it is not JSON") from error
-    if isinstance(given, Mapping) and cast(Mapping[str, Any], given).get("format") == FORMAT:
-        return cast(dict[str, dict[str, Any]], given["loaders"])
-    raise OptionError(f"{path} is no recording that dloader has written: its format is not {FORMAT!r}")
+    if not isinstance(given, Mapping) or cast(Mapping[str, Any], given).get("format") != FORMAT:
+        raise OptionError(f"{path} is no recording that dloader has written: its format is not {FORMAT!r}")
+    loaders: Any = cast(Mapping[str, Any], given).get("loaders")
+    if not isinstance(loaders, dict) or not all(
+        isinstance(values, dict) for values in cast(dict[str, Any], loaders).values()
+    ):
+        raise OptionError(
+            f"{path} is no recording that dloader has written: `loaders` has no keys and values for each loader. "
+            f"To record anew: DLOADER_RECORD=all"
+        )
+    return cast(dict[str, dict[str, Any]], loaders)

@@ -74,6 +74,10 @@ class Values:
         """
         if isinstance(value, MissingKeyError):
             return {"$missing": True}
+        if isinstance(value, Exception):
+            raise OptionError(
+                "it is an exception, and a recording holds values: give None, or a mapping without the key"
+            )
         written = _plain(value)
         if written is not IMPOSSIBLE and self.read(written) == value:
             return written

@@ -229,7 +229,6 @@ class _Builder:
         record = entry.record
         loader: Any = record.loader
         key, chained = repeats.single(entry)
-        expected: object = entry.expected or getattr(loader, "expected", None)
         return TracedBatch(
             index,
             self._loaders[kind_of(loader)],
@@ -256,7 +255,7 @@ class _Builder:
             self._index.get(record.inside) if record.inside is not None else None,
             key,
             chained,
-            expected if isinstance(expected, str) else None,
+            entry.expected,
             round_,
         )
 

@@ -123,12 +123,17 @@ class expected:  # noqa: N801 - reads as an adjective: with expected("computed k
     Args:
         reason: Shown with the finding.
 
+    Raises:
+        OptionError: It is no reason.
+
     Example:
         >>> with expected("each key is computed from the last"):
         ...     pass
     """
 
     def __init__(self, reason: str) -> None:
+        if not isinstance(reason, str) or not reason:
+            raise OptionError(f"expected() takes the reason, in words, not {reason!r}")
         self._reason = reason
         self._token: Token[str | None] | None = None
 

@@ -56,6 +56,7 @@ class Entry:
     step: StepRecord | None
     """That whose method asked first."""
     expected: str | None
+    """Why it is no finding, as a block or the loader's class says."""
     found: frozenset[Any] = NOTHING
     """Of a batch of one key: the plain values that stand in its result."""
     values: Sequence[Any] = ()
@@ -136,7 +137,7 @@ class Recorder(Instrument):
         sites: Sites = ()
         if self.options.places:
             sites, _ = sites_here(2)
-        entry = Entry(record, sites, current_step.get(), expected_here.get())
+        entry = Entry(record, sites, current_step.get(), _reason(record.loader))
         if self._strict is not None and entry.expected is None:
             self._refuse_repeated(entry, self._strict)
         self._entries[record] = entry
@@ -205,6 +206,12 @@ class Recorder(Instrument):
                 hits, merged = now.cache_hits - step.hits, now.merged - (step.keys - step.distinct)
                 before = now._replace(cache_hits=hits, merged=merged)
                 self.seen.loaders[loader] = Made(loader, (), is_new=False, before=before)
+
+
+def _reason(loader: object) -> str | None:
+    """Why what is loaded here is no finding: a block says so, or the loader's class."""
+    reason: object = expected_here.get() or getattr(loader, "expected", None)
+    return reason if isinstance(reason, str) else None
 
 
 def _plain_values(value: object) -> frozenset[Any]:
