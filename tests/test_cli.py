@@ -129,13 +129,32 @@ class TestDemo:
         assert demo() == 130
         assert capsys.readouterr().err == "dloader: interrupted\n"
 
-    def test_a_reader_that_leaves_ends_it_quietly(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """`dloader demo --json | head` leaves no traceback, also not when the interpreter ends."""
+    @pytest.mark.parametrize(
+        "command", ["demo --json", "trace {} --verbose", "plan dloader.demo.models:Continent --svg"]
+    )
+    def test_a_reader_that_leaves_ends_it_quietly(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        tmp_path: Path,
+        command: str,
+    ) -> None:
+        """`dloader demo --json | head` leaves no word, also not when the interpreter ends."""
+        file = tmp_path / "demo.json"
+        assert demo(f"--trace={file}", "--depth=1") == 0
+        capsys.readouterr()
         reader, writer = os.pipe()
         os.close(reader)
-        with os.fdopen(writer, "w", encoding="utf-8") as pipe:
+        with os.fdopen(writer, "w", encoding="utf-8", buffering=1) as pipe:
             monkeypatch.setattr(sys, "stdout", pipe)
-            assert demo("--json") == 1
+            assert main(command.format(file).split()) == 1
+        assert capsys.readouterr().err == ""
+
+    def test_json_and_trace_together_are_refused(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """Each of them says what stands on stdout, alone."""
+        with pytest.raises(SystemExit):
+            demo("--json", "--trace")
+        assert "argument --trace: not allowed with argument --json" in capsys.readouterr().err
 
     def test_works_as_a_process_in_a_pipe(self) -> None:
         """In a process of its own, without a terminal, stdout is the JSON and stderr is empty."""

@@ -84,8 +84,9 @@ def add_demo(command: argparse.ArgumentParser) -> None:
         default=3,
         help="largest cities per country, at most 20 (default: %(default)s)",
     )
-    add("--json", action="store_true", help="print the whole tree as JSON, and nothing else")
-    add(
+    either = command.add_mutually_exclusive_group().add_argument
+    either("--json", action="store_true", help="print the whole tree as JSON, and nothing else")
+    either(
         "--trace",
         nargs="?",
         const="",
@@ -253,6 +254,8 @@ def written(path: Path) -> None:
 
 def failed(error: Exception | str, code: int = 1) -> int:
     """Say what is wrong, in one line and without a traceback."""
+    if isinstance(error, BrokenPipeError):
+        raise error  # `main` knows what it means
     sys.stderr.write(f"dloader: {inert(str(error))}\n")
     return code
 

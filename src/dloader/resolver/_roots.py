@@ -45,7 +45,7 @@ def declared_classes(annotation: Any, argument: str) -> tuple[type, ...]:
     for name in names_in(annotation):
         raise OptionError(f"{argument} takes a type, and {name!r} in it is only a name: give the class")
     if not classes and not unknown:
-        kind: type = type(annotation)
+        kind = cast(Any, type(annotation))
         cure = f"; give its class, {kind.__name__}" if is_node_class(kind) else ""
         raise OptionError(f"{argument} names no model or dataclass: {annotation!r}{cure}")
     return classes
