@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import pytest
 from databases import Database, request
 from pydantic import BaseModel
-from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index, and_, func
+from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index, String, and_, func
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.orm import DeclarativeBase, Mapped, foreign, mapped_column, relationship, remote
 
 from dloader.resolver import Resolver
 from dloader.sqlalchemy import Aggregate, ByKey, Count, Page, Related, select_for
@@ -47,6 +47,25 @@ class Kid(Base):
     )
 
 
+class Word(Base):
+    """With a key that differs from that of its targets in case alone, which many databases overlook."""
+
+    __tablename__ = "word"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    text: Mapped[str] = mapped_column(String(10))
+    people: Mapped[list[Person]] = relationship(
+        primaryjoin=lambda: func.lower(Word.text) == func.lower(remote(foreign(Person.name))), viewonly=True
+    )
+
+
+class Person(Base):
+    """Found by name."""
+
+    __tablename__ = "person"
+    ID: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(10))
+
+
 class KidOut(BaseModel):
     id: int
     keys: int
@@ -71,7 +90,10 @@ def filled(database: Database) -> Database:
     """Two parents with four kids each."""
     same = ("keys", "key", "keys_0", "dloader_bound", "c0", "items")
     kids = [{"id": n, "number": 1 + n % 2, "other": 1, **dict.fromkeys(same, n)} for n in range(1, 9)]
-    database.fill(Base, {Parent: [{"number": n, "keys": 1} for n in (1, 2)], Kid: kids})
+    parents = [{"number": n, "keys": 1} for n in (1, 2)]
+    words = [{"id": n, "text": text} for n, text in ((1, "Ann"), (2, "BOB"), (3, "none"))]
+    people = [{"ID": n, "name": name} for n, name in ((1, "bob"), (2, "ann"), (3, "bob"), (4, "x"))]
+    database.fill(Base, {Parent: parents, Kid: kids, Word: words, Person: people})
     return database
 
 
@@ -86,6 +108,19 @@ def test_names_that_mean_something(filled):
         assert (first.count, first.page.total, first.sum) == (4, 4, 24)
         row = await loaders.get(ByKey(Kid)).load(3)
         assert (row["items"], row.c0) == (3, 3)
+
+    filled.ask(law)
+
+
+def test_names_that_differ_in_case_alone(filled):
+    """Keys of parents and of targets stand in one subquery where a target may be found twice."""
+
+    async def law(loaders, session):
+        ids = [1, 2, 3]
+        assert await loaders.get(Count(Word.people)).load_many(ids) == [1, 2, 0]
+        assert await loaders.get(Aggregate(Word.people, func.max(Person.ID))).load_many(ids) == [2, 3, None]
+        limited = await loaders.get(Related(Word.people, order_by=Person.ID, limit=1)).load_many(ids)
+        assert [[person.ID for person in people] for people in limited] == [[2], [1], []]
 
     filled.ask(law)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
-import enum
 import json
 import math
 import uuid
@@ -13,7 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 from typing import Any, TypeVar, cast, final
 
-from sqlalchemy import Dialect
+from sqlalchemy import Dialect, TypeDecorator
+from sqlalchemy.engine.default import DefaultDialect
 
 from dloader import CursorError, DloaderError
 from dloader._text import shorten
@@ -37,6 +37,9 @@ AS_TEXT: dict[type, tuple[str, Callable[[Any], str], Callable[[str], Any]]] = {
 }
 """What JSON has no form for."""
 FROM_TEXT = {tag: read for tag, _, read in AS_TEXT.values()}
+PLAIN = frozenset((bool, int, float, str, *AS_TEXT))
+NO_DATABASE = DefaultDialect()
+"""What type decorators are given here: a cursor is of no database."""
 _Page = TypeVar("_Page")
 SUM_SIZE = 6
 """Bytes of the check sum: one altered cursor in 10^14 passes, and then is a position like any other."""
@@ -52,15 +55,17 @@ class Cursors:
     Args:
         label: Of the loader, for messages.
         order: What rows are found and ordered by, in words: the same in every process.
-        kinds: The types of the columns, which know the classes of enumerations.
+        kinds: The types of the columns, which know the classes of enumerations, and how decorated values are stored.
+        key_kinds: The types of the parent's key.
     """
 
-    __slots__ = ("_kinds", "_label", "_order")
+    __slots__ = ("_key_kinds", "_kinds", "_label", "_order")
 
-    def __init__(self, label: str, order: str, kinds: Sequence[Any]) -> None:
+    def __init__(self, label: str, order: str, kinds: Sequence[Any], key_kinds: Sequence[Any] = ()) -> None:
         self._label = label
         self._order = order
         self._kinds = kinds
+        self._key_kinds = key_kinds
 
     def write(self, key: object, values: Sequence[Any]) -> str:
         """The cursor of a row.
@@ -68,7 +73,7 @@ class Cursors:
         Raises:
             DloaderError: A value is of a type that has no form in a cursor.
         """
-        body = json.dumps([self._plain(value) for value in values], separators=(",", ":")).encode()
+        body = json.dumps(list(map(self._plain, values, self._kinds)), separators=(",", ":")).encode()
         return urlsafe_b64encode(self._sum(key, body) + body).decode().rstrip("=")
 
     def read(self, key: object, cursor: object) -> tuple[Any, ...]:
@@ -127,21 +132,44 @@ class Cursors:
         return tuple(self._value(each, kind) for each, kind in zip(found, self._kinds, strict=True))
 
     def _sum(self, key: object, body: bytes) -> bytes:
-        start = f"{self._order}|{key!r}|".encode()
+        start = f"{self._order}|{self._words(key)}|".encode()
         return blake2b(start + body, digest_size=SUM_SIZE).digest()
 
-    def _plain(self, value: Any) -> Any:
+    def _words(self, key: object) -> str:
+        """A key, the same in every process: objects of a type decorator may have no words but their address."""
+        if not any(is_a(kind, TypeDecorator) for kind in self._key_kinds):
+            return repr(key)
+        try:
+            if len(self._key_kinds) == 1:
+                return repr(_stored(key, self._key_kinds[0]))
+            parts = cast("tuple[Any, ...]", key)
+            return repr(tuple(_stored(part, kind) for part, kind in zip(parts, self._key_kinds, strict=True)))
+        except Exception:  # of a key that its type does not take; the loader refuses it by name
+            return repr(key)
+
+    def _plain(self, value: Any, kind: Any) -> Any:
         if value is None:
             return None
-        if isinstance(value, enum.Enum):
+        enum_class = getattr(kind, "enum_class", None)
+        if enum_class is not None and is_a(value, enum_class):
             return {"e": value.name}
+        try:
+            stored = _stored(value, kind)
+        except Exception:
+            raise self._not_held(value) from None
+        return self._of_json(value) if stored is value else {"c": self._of_json(stored)}
+
+    def _of_json(self, value: Any) -> Any:
         for kind in type(value).__mro__:  # drivers have subclasses of their own
             if kind in (bool, int, float, str):
                 return value
             if kind in AS_TEXT:
                 tag, write, _ = AS_TEXT[kind]
                 return {tag: write(value)}
-        raise DloaderError(
+        raise self._not_held(value)
+
+    def _not_held(self, value: Any) -> DloaderError:
+        return DloaderError(
             f"{self._label}: a cursor cannot hold {shorten(value)} ({type(value).__name__}), by which its "
             f"pages are ordered: order by a column of numbers, text, dates or UUIDs"
         )
@@ -150,7 +178,30 @@ class Cursors:
         if not is_a(plain, dict):
             return plain
         [(tag, text)] = plain.items()
+        if tag == "c":
+            return _converted(self._value(text, None), kind)
         return kind.enum_class[text] if tag == "e" else FROM_TEXT[tag](text)
+
+
+def _stored(value: Any, kind: Any) -> Any:
+    """What a column has of a value that only its type decorator can make; any other value as it is."""
+    if type(value) in PLAIN or not is_a(kind, TypeDecorator) or not _converts_both_ways(kind):
+        return value
+    return kind.process_bind_param(value, NO_DATABASE)
+
+
+def _converted(stored: Any, kind: Any) -> Any:
+    try:
+        return kind.process_result_value(stored, NO_DATABASE)
+    except Exception as error:  # whatever it raises at what nobody stored
+        raise ValueError(stored) from error
+
+
+def _converts_both_ways(kind: TypeDecorator[Any]) -> bool:
+    return (
+        type(kind).process_bind_param is not TypeDecorator.process_bind_param
+        and type(kind).process_result_value is not TypeDecorator.process_result_value
+    )
 
 
 def _may_be_compared(value: object, kind: Kind, dialect: Dialect) -> bool:

@@ -45,7 +45,9 @@ def cursors_of(lookup: Lookup, label: str) -> Cursors:
     """What writes and reads the cursors of a look-up."""
     order = part_order(lookup, label)
     words = ",".join(f"{_words(term.expression)} {term.descends} {term.nulls_first}" for term in order.terms)
-    return Cursors(label, f"{lookup.relation.origin}|{words}", [term.expression.type for term in order.terms])
+    kinds = [term.expression.type for term in order.terms]
+    key_kinds = [link.type for link in lookup.relation.found.links]
+    return Cursors(label, f"{lookup.relation.origin}|{words}", kinds, key_kinds)
 
 
 def _words(expression: Any) -> str:

@@ -102,7 +102,9 @@ class Relation(NamedTuple):
         if not self.repeats:
             return self
         count = len(self.found.links)
-        pairs = self.found.select([*self.found.links, *self.primary_key]).distinct().subquery()
+        # Under names of their own: to many a database `id` and `ID` are one.
+        named = [each.label(f"c{i}") for i, each in enumerate([*self.found.links, *self.primary_key])]
+        pairs = self.found.select(named).distinct().subquery()
         columns = list(pairs.c)
         on = and_(*(key == column for key, column in zip(self.primary_key, columns[count:], strict=True)))
         return self._replace(
