@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 from typing import Any, TypeVar, cast, final
 
-from sqlalchemy import Dialect, TypeDecorator
+from sqlalchemy import Dialect, Integer, TypeDecorator
 from sqlalchemy.engine.default import DefaultDialect
 
 from dloader import CursorError, DloaderError
@@ -153,6 +153,8 @@ class Cursors:
         enum_class = getattr(kind, "enum_class", None)
         if enum_class is not None and is_a(value, enum_class):
             return {"e": value.name}
+        if is_a(kind, Integer) and is_a(value, decimal.Decimal) and value == value.to_integral_value():
+            return int(value)  # of `extract()`, or a sum: PostgreSQL compares integers with nothing else
         try:
             stored = _stored(value, kind)
         except Exception:
@@ -198,9 +200,10 @@ def _converted(stored: Any, kind: Any) -> Any:
 
 
 def _converts_both_ways(kind: TypeDecorator[Any]) -> bool:
+    base: Any = TypeDecorator
     return (
-        type(kind).process_bind_param is not TypeDecorator.process_bind_param
-        and type(kind).process_result_value is not TypeDecorator.process_result_value
+        type(kind).process_bind_param is not base.process_bind_param
+        and type(kind).process_result_value is not base.process_result_value
     )
 
 

@@ -74,9 +74,10 @@ def array_type(expression: Any) -> Any:
         OptionError: Nobody knows it, as of many functions.
     """
     if isinstance(expression.type, NullType):
+        function = expression.element if expression.__visit_name__ == "label" else expression
         raise OptionError(
             f"{expression} has no type that SQLAlchemy knows, which PostgreSQL needs for keys and cursors: "
-            f"say it by type_coerce(..., Integer), or func.{getattr(expression, 'name', 'abs')}(..., type_=Integer)"
+            f"say it by type_coerce(..., Integer), or func.{getattr(function, 'name', 'abs')}(..., type_=Integer)"
         )
     return ARRAY(expression.type)
 
