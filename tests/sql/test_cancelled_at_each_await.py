@@ -140,6 +140,7 @@ def test_wherever_it_is_cancelled_all_is_whole(filled, server, victim, by_maker,
             assert pool.checkedout() == 0
             number += 1
         assert number > SO_MANY
+        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})  # the last rollback's deletes
         await client.aclose()
         await connections.aclose()
 
