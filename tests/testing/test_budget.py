@@ -214,3 +214,30 @@ def test_relationships_are_counted_as_their_loaders():
 def test_what_is_no_budget_is_refused_before_anything_runs(budget):
     with pytest.raises(OptionError, match=r"batch_budget\("):
         batch_budget(**budget)
+
+
+@pytest.mark.parametrize("counts", [(1, 3), (3, 1), (2, 1, 3)], ids=str)
+def test_tasks_may_be_in_one_block_at_the_same_time_and_leave_in_any_order(run, counts):
+    async def law():
+        budget = batch_budget(batches=3)
+
+        async def work(count):
+            async with budget as trace:
+                await in_a_loop(count)
+            return len(trace.batches)
+
+        assert await asyncio.gather(*map(work, counts)) == list(counts)
+
+    run(law)
+
+
+def test_a_block_within_itself_counts_what_each_has(run):
+    async def law():
+        budget = batch_budget(batches=2)
+        with budget as outer:
+            await at_once(1)
+            with budget as inner:
+                await at_once(1)
+        assert (len(outer.batches), len(inner.batches)) == (2, 1)
+
+    run(law)

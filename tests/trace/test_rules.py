@@ -738,6 +738,26 @@ class TestExpected:
         with pytest.raises(OptionError, match=r"expected\(\) takes the reason, in words, not"):
             expected(reason)
 
+    @pytest.mark.parametrize("turns", [(1, 3), (3, 1)], ids=str)
+    def test_one_block_for_several_tasks_which_leave_in_any_order(self, run, turns):
+        computed = expected("each key is computed from the last")
+
+        async def reasons(turns):
+            users = UserById()
+            with record() as trace:
+                with computed:
+                    for _ in range(turns):
+                        await asyncio.sleep(0)
+                    await users.load(1)
+                await users.load(2)
+            return [batch.expected for batch in trace.batches]
+
+        async def law():
+            found = await asyncio.gather(*map(reasons, turns))
+            assert found == [["each key is computed from the last", None]] * 2
+
+        run(law)
+
     def test_a_block_that_is_left_twice(self):
         block = expected("x")
         with block:

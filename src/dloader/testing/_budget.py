@@ -54,13 +54,10 @@ class BatchBudget:
         self._limits = limits
         self._per_loader = per_loader
         self._record = record(title)
-        self._traces: list[Trace] = []
 
     def __enter__(self) -> Trace:
         """Begin; what is returned can be read when the block is left."""
-        trace = self._record.__enter__()
-        self._traces.append(trace)
-        return trace
+        return self._record.__enter__()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -71,8 +68,7 @@ class BatchBudget:
             BatchBudgetExceeded: It took more.
         """
         __tracebackhide__ = True
-        self._record.__exit__(kind, error, traceback)
-        trace = self._traces.pop()
+        trace = self._record.leave()
         if error is None:
             self.check(trace)
 

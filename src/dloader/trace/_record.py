@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import Token
 from types import TracebackType
 from typing import Any
 
 from dloader import OptionError, watch
-from dloader.instruments import everywhere
+from dloader.instruments import everywhere, watching
 from dloader.trace._build import build
 from dloader.trace._data import TraceData
 from dloader.trace._middleware import TraceMiddleware
@@ -74,23 +74,33 @@ class record:  # noqa: N801 - reads as a verb: with record() as trace
         if type(limit) is not int or limit < 0:
             raise OptionError(f"record(limit=) takes a number from 0 up, not {limit!r}")
         self._options = Options(title, places, keys, values, limit, strict)
-        self._open: list[tuple[Recorder, watch]] = []
+        self._open: list[tuple[Recorder, watch, Trace]] = []
 
     def __enter__(self) -> Trace:
         """Begin; what is returned can be read when the block is left."""
         recorder = Recorder(self._options)
-        watching = watch(recorder)
-        watching.__enter__()
-        self._open.append((recorder, watching))
-        return Trace(lambda: _read(recorder))
+        watched = watch(recorder)
+        watched.__enter__()
+        trace = Trace(lambda: _read(recorder))
+        self._open.append((recorder, watched, trace))
+        return trace
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Stop; batches that are still open are followed until the trace is first read."""
-        recorder, watching = self._open.pop()
-        watching.__exit__(kind, error, traceback)
+        self.leave()
+
+    def leave(self) -> Trace:
+        """Do what the end of the block does, and return its trace."""
+        here = set(
+            map(id, watching.get())
+        )  # tasks may be in one block at the same time, and leave in any order
+        mine = [index for index, (recorder, *_) in enumerate(self._open) if id(recorder) in here]
+        recorder, watched, trace = self._open.pop(mine[-1] if mine else -1)
+        watched.__exit__(None, None, None)
         recorder.end()
+        return trace
 
 
 @contextmanager
@@ -135,16 +145,18 @@ class expected:  # noqa: N801 - reads as an adjective: with expected("computed k
         if not isinstance(reason, str) or not reason:
             raise OptionError(f"expected() takes the reason, in words, not {reason!r}")
         self._reason = reason
-        self._token: Token[str | None] | None = None
+        self._tokens: list[Token[str | None]] = []
 
     def __enter__(self) -> None:
         """From here on."""
-        self._token = expected_here.set(self._reason)
+        self._tokens.append(expected_here.set(self._reason))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Up to here."""
-        if self._token is not None:
-            expected_here.reset(self._token)
-            self._token = None
+        for token in reversed(self._tokens):
+            with suppress(ValueError):  # that of another task, which is in the block too
+                expected_here.reset(token)
+                self._tokens.remove(token)
+                return
