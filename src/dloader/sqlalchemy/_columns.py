@@ -88,7 +88,10 @@ def all_columns(relation: Relation) -> RowColumns:
     """All that are mapped and not deferred."""
     if relation.named is not None:
         return RowColumns(tuple(relation.named), tuple(relation.named.values()))
-    names = tuple(each.key for each in relation.mapper.column_attrs if not each.deferred)
+    mapper = relation.mapper
+    every = (each.key for each in mapper.column_attrs if not each.deferred)
+    # What SQLAlchemy maps for itself, the expression of a discriminator, is no attribute.
+    names = tuple(key for key in every if key in mapper.all_orm_descriptors)
     return RowColumns(names, tuple(getattr(relation.entity, name) for name in names))
 
 
