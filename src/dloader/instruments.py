@@ -421,22 +421,25 @@ class watch:  # noqa: N801 - reads as a verb: with watch(instrument)
 
     def __init__(self, *instruments: Instrument) -> None:
         self._instruments = instruments
-        self._token: Token[MutableSequence[Instrument]] | None = None
+        self._tokens: list[Token[MutableSequence[Instrument]]] = []
 
     def __enter__(self) -> Self:
         """Begin to watch."""
         outer = [other for other in watching.get() if not any(other is new for new in self._instruments)]
-        self._token = watching.set([*outer, *self._instruments])
+        self._tokens.append(watching.set([*outer, *self._instruments]))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Watch no more of what is opened in this context; tasks that were made in the block are watched further."""
-        token, self._token = self._token, None
-        if token is None:
+        for token in reversed(self._tokens):
+            try:
+                watching.reset(token)
+            except ValueError:  # that of another task, which is in the block too
+                continue
+            self._tokens.remove(token)
             return
-        try:
-            watching.reset(token)
-        except ValueError:  # a generator's end may run in another context than its beginning
+        if self._tokens:  # a generator's end may run in another context than its beginning
+            self._tokens.pop()
             watching.set([other for other in watching.get() if other not in self._instruments])

@@ -656,3 +656,52 @@ class TestCosts:
             assert repr(dispatch_policy_of(loader)) == "eager()"
 
         run(law)
+
+
+class TestOneBlockObject:
+    """`watch(...)` that is kept, and entered more than once at the same time."""
+
+    async def load(self, count):
+        for key in range(count):
+            await DataLoader(load_twice).load(key)
+
+    def test_within_itself(self, run):
+        async def law():
+            seen = Ends()
+            block = watch(seen)
+            with block:
+                with block:
+                    await self.load(1)
+                await self.load(1)
+            await self.load(1)
+            assert seen.count == 2
+
+        run(law)
+
+    @pytest.mark.parametrize("counts", [(1, 3), (3, 1)], ids=str)
+    def test_in_several_tasks_which_leave_in_any_order(self, run, counts):
+        async def law():
+            seen = Ends()
+            block = watch(seen)
+
+            async def work(count):
+                with block:
+                    await self.load(count)
+                await self.load(1)
+
+            await asyncio.gather(*map(work, counts))
+            assert seen.count == sum(counts)
+
+        run(law)
+
+
+class Ends(Instrument):
+    def __init__(self):
+        self.count = 0
+
+    def batch_ended(self, record):
+        self.count += 1
+
+
+async def load_twice(keys):
+    return [key * 2 for key in keys]
