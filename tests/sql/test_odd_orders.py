@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from databases import Database
-from sqlalchemy import BigInteger, DateTime, ForeignKey, String, extract, func, select
+from sqlalchemy import BigInteger, DateTime, ForeignKey, String, extract, func, literal, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, column_property, mapped_column, relationship
 
 from dloader import OptionError
@@ -78,8 +78,21 @@ def filled(database: Database) -> Database:
         (DAYS, BY_LOAN),
         (DAYS.label("days").asc().nulls_first(), BY_LOAN),
         (None, [7, 6, 1, 4, 3, 5, 2]),
+        ((literal(3), Book.loud.desc()), [7, 6, 1, 4, 3, 5, 2]),
+        (literal(3).desc(), [7, 6, 5, 4, 3, 2, 1]),
     ],
-    ids=["labels", "descending", "nulls last", "own label", "extract", "sum", "labelled sum", "its own"],
+    ids=[
+        "labels",
+        "descending",
+        "nulls last",
+        "own label",
+        "extract",
+        "sum",
+        "labelled sum",
+        "its own",
+        "constant",
+        "constant alone",
+    ],
 )
 def test_pages_by_expressions(filled, order_by, wanted, pages):
     """From each cursor on, forward and back."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import and_, or_, tuple_
+from sqlalchemy import BindParameter, and_, or_, tuple_
 
 from dloader.sqlalchemy._expressions import order_terms
+from dloader.sqlalchemy._is_a import is_a
 
 __all__ = ("Order", "Term", "order_of")
 
@@ -104,16 +105,22 @@ class Order(NamedTuple):
 
 
 def order_of(order_by: Sequence[Any], primary_key: Sequence[Any]) -> Order:
-    """The order that was wished for, ended by the primary key."""
+    """The order that was wished for, ended by the primary key.
+
+    Constants order nothing, and are left out: to MariaDB a number is the place of a column.
+    """
+    wished = order_terms(order_by)
+    at_last = wished[-1][1] if wished else False
     terms = [
         Term(expression, descends, nulls_first, _is_nullable(expression))
-        for expression, descends, nulls_first in order_terms(order_by)
+        for expression, descends, nulls_first in wished
+        if not is_a(expression, BindParameter)
     ]
     named = [_column(term.expression) for term in terms]
     for key in primary_key:
         column = _column(key)
         if not any(column is each for each in named):
-            terms.append(Term(key, terms[-1].descends if terms else False, None, is_nullable=False))
+            terms.append(Term(key, at_last, None, is_nullable=False))
     return Order(tuple(terms))
 
 
