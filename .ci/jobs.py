@@ -209,7 +209,7 @@ def readme(place: Place, ending: str) -> None:
     """Run the command of README.md that ends in these words."""
     text = (place.folder / "README.md").read_text(encoding="utf-8")
     python = f'export PATH="{Path(place.pythons[place.oldest]).parent}:$PATH"\n'
-    place.run("bash", "-euc", python + command(text, ending), PYTEST_ADDOPTS="-rs --durations=5")
+    place.run("bash", "-euc", python + command(text, ending), PYTEST_ADDOPTS="-rs --durations=5", **FEW)
 
 
 def json_demo(place: Place) -> None:

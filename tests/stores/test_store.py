@@ -413,6 +413,8 @@ def test_what_strangers_may_send_as_a_key_has_a_name(key):
 
 def test_names_of_odd_keys():
     assert key_name(Level.LOW) == key_name(1) == key_name(Decimal(1)) == key_name(True)
+    assert key_name(1.5) == key_name(Decimal("1.5")) == key_name(Decimal("1.500"))
+    assert key_name(Decimal("0.10")) == key_name(Decimal("0.1")) != key_name(0.1), "no float is a tenth"
     assert key_name(float("inf")) == key_name(Decimal("inf")) != key_name(float("-inf"))
     for key in (Color.RED, object(), float("nan"), frozenset({1})):
         with pytest.raises(NoName):
