@@ -17,7 +17,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given, settings, strategies as st
 from loops import turns
-from pydantic import BaseModel, Field, GetPydanticSchema, field_validator
+from pydantic import BaseModel, Field, GetPydanticSchema, RootModel, field_validator, model_serializer
 
 from dloader import DataLoader, LoaderRegistry, MissingKeyError, OptionError
 from dloader._stored import _guard
@@ -783,17 +783,25 @@ def test_without_pydantic_it_is_said_what_to_install(monkeypatch, users):
 
 
 def test_a_default_that_has_no_json_is_nothing_to_warn_of(run):
+    class Refusing(RootModel[int]):
+        @model_serializer
+        def refuse(self) -> int:
+            raise LookupError
+
     class Blob(BaseModel):
         data: bytes = b"\xff"
+        other: Refusing | None = Refusing(1)
 
     class Blobs(DataLoader[int, Blob]):
         store_ttl = 30.0
 
         async def batch_load_fn(self, keys):
-            return [Blob(data=b"a") for _ in keys]
+            return [Blob(data=b"a", other=None) for _ in keys]
 
     async def law():
-        assert await load(MemoryStore(), Blobs, 1) == [Blob(data=b"a")]
+        store = MemoryStore()
+        assert await load(store, Blobs, 1) == [Blob(data=b"a", other=None)]
+        assert len(store) == 1
 
     run(law)
 

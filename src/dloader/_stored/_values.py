@@ -120,13 +120,19 @@ _UNREADABLE: Any = object()
 
 @cache
 def _quiet_schemas() -> Any:
-    """What makes schemas that are shown to nobody: a default that has no JSON is nothing to warn of."""
-    generator: Any = import_module("pydantic.json_schema").GenerateJsonSchema
-    return type(
-        "QuietJsonSchema",
-        (generator,),
-        {"ignored_warning_kinds": {"skipped-choice", "non-serializable-default"}},
-    )
+    """What makes schemas that are shown to nobody: a default that has no JSON is nothing to warn of, or to fail for."""
+    pydantic: Any = import_module("pydantic.json_schema")
+    has_no_json: Any = import_module("pydantic_core").PydanticSerializationError
+
+    def encode_default(self: Any, default: Any) -> Any:
+        try:
+            return pydantic.GenerateJsonSchema.encode_default(self, default)
+        except Exception as error:  # of Pydantic 2.9, or of a serializer of the application's
+            raise has_no_json(str(error)) from error
+
+    ignored = {"skipped-choice", "non-serializable-default"}
+    members = {"encode_default": encode_default, "ignored_warning_kinds": ignored}
+    return type("QuietJsonSchema", (pydantic.GenerateJsonSchema,), members)
 
 
 def _is_same(back: Any, value: Any) -> bool:
