@@ -46,6 +46,20 @@ WITHOUT_BROWSER = (
 PYTEST = ("-m", "pytest", "-q", "-rs", "--durations=5")
 FEW = {"HYPOTHESIS_PROFILE": "quick"}
 """Few random examples: `properties` draws many."""
+SLOW = (
+    "tests/sql/test_cancelled_at_each_await.py",
+    "tests/sql/test_company_api.py",
+    "tests/sql/test_growth.py",
+    "tests/sql/test_service.py",
+    "tests/stores/test_redis.py",
+    "tests/test_benchmarks.py",
+    "tests/test_house.py",
+    "tests/test_long_work.py",
+    "tests/test_public_names.py",
+    "tests/testing/test_contract.py",
+    "tests/testing/test_pytest_plugin.py",
+)
+"""What takes most of the time: servers, processes, and requests by the hundred."""
 LINT = ("--editable", ".[test]", "--group", "lint")
 
 
@@ -138,9 +152,12 @@ def prereleases(place: Place) -> None:
 
 
 def quick_tests(place: Place) -> None:
-    """The tests on the newest Python, in two processes and with few random examples."""
+    """Most tests on the newest Python, in two processes: on one event loop and SQLite, with few random examples."""
     place.install_wheel(place.newest, "--group", "any-order")
-    place.run("python", *PYTEST, "-n", "2", "-p", "no:randomly", **FEW)
+    left_out = [f"--ignore={path}" for path in SLOW]
+    few = FEW | {"DLOADER_TEST_LOOPS": "asyncio"}
+    one = "not asyncpg and not psycopg and not asyncmy"
+    place.run("python", *PYTEST, "-n", "2", "-p", "no:randomly", *left_out, "-k", one, **few)
 
 
 def types(place: Place) -> None:
