@@ -140,11 +140,8 @@ class RedisStore:
             raise OptionError(
                 f"RedisStore takes redis.asyncio.Redis, or valkey's like it, not {shorten(client)}"
             )
-        if not (
-            is_positive(deadline)
-            and is_positive(lease)
-            and (jitter == 0 or (is_positive(jitter) and jitter < 1))
-        ):
+        has_jitter = jitter == 0 or (is_positive(jitter) and jitter < 1)
+        if not (is_positive(deadline) and is_positive(lease) and has_jitter):
             raise OptionError(
                 f"RedisStore: deadline and lease are seconds, and jitter less than 1; not {deadline!r}, {lease!r}, "
                 f"{jitter!r}"

@@ -83,7 +83,7 @@ def _number(key: int | float | Decimal) -> object:
     """Equal numbers are one key, whatever their types: but those of so many digits that nobody means them."""
     if isinstance(key, int):
         number = int(key)
-        return number if -LARGE < number < LARGE else {"number": hex(number)}
+        return number if -LARGE < number < LARGE else {"number": hex(number)}  # which is hashed
     if key != key:  # noqa: PLR0124 - not a number, and equal to nothing
         raise NoName("nan")
     if key in (float("inf"), float("-inf")):

@@ -24,7 +24,7 @@ def checked_seconds(label: str, option: str, seconds: float | None) -> float | N
     """
     if seconds is None:
         return None
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds <= LONGEST:
+    if not is_positive(seconds) or seconds > LONGEST:
         raise OptionError(
             f"{label}: {option} takes seconds, more than none and no more than 30 days, or None, not {shorten(seconds)}"
         )

@@ -106,9 +106,8 @@ def order_terms(order_by: Sequence[ColumnElement[Any]]) -> list[tuple[Any, bool,
         term: Any = given
         descends, nulls_first = False, None
         while is_a(term, UnaryExpression) or term.__visit_name__ == "label_reference":
-            modifier = getattr(
-                term, "modifier", operators.asc_op
-            )  # SQLAlchemy wraps what has a label once more
+            # SQLAlchemy wraps what has a label once more, in something without a modifier.
+            modifier = getattr(term, "modifier", operators.asc_op)
             if modifier is operators.desc_op:
                 descends = True
             elif modifier in (operators.nulls_first_op, operators.nulls_last_op):

@@ -91,9 +91,7 @@ class Planner:
                 names.update(field.filling.marker.lookup.relation.keys)
                 if field.extensions:  # it is filled when these were asked, and they may look at the object
                     names.update(of.plain_names)
-                elif not is_deferred(
-                    fields
-                ):  # else it is filled when its turn comes: the rest does not wait for it
+                elif not is_deferred(fields):  # else when its turn comes: the rest does not wait for it
                     children.append(Child(FILLED + name, self._below(field, fields)))
             elif field.is_basic_field:
                 names.add(field.python_name)

@@ -93,9 +93,8 @@ class record:  # noqa: N801 - reads as a verb: with record() as trace
 
     def leave(self) -> Trace:
         """Do what the end of the block does, and return its trace."""
-        here = set(
-            map(id, watching.get())
-        )  # tasks may be in one block at the same time, and leave in any order
+        # Tasks may be in one block at the same time, and leave in any order.
+        here = set(map(id, watching.get()))
         mine = [index for index, (recorder, *_) in enumerate(self._open) if id(recorder) in here]
         recorder, watched, trace = self._open.pop(mine[-1] if mine else -1)
         watched.__exit__(None, None, None)
