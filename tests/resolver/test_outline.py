@@ -16,9 +16,10 @@ from dloader import DataLoader, OptionError, PlanError
 from dloader.cli import main
 from dloader.demo.models import Continent
 from dloader.resolver import Load, LoaderDepend, Resolver
+from dloader.resolver._outline._call_reader import _set_round
 from dloader.resolver._outline._layout import lay_out
 from dloader.resolver._outline._picture import svg
-from dloader.resolver._outline._planned_calls import Outline, PlannedCall, Row, _set_round
+from dloader.resolver._outline._planned_calls import Outline, PlannedCall, Row
 from dloader.trace import record
 
 quick = settings(max_examples=min(settings.default.max_examples, 100))
@@ -590,8 +591,8 @@ class TestPictures:
             assert used - set(re.findall(r"\.([a-z]\w*)", picture)) == {"lane"}  # for the page's script
 
     def test_boxes_do_not_overlap(self):
+        from dloader.resolver._outline._call_reader import read_outline
         from dloader.resolver._outline._layout import lay_out
-        from dloader.resolver._outline._planned_calls import read_outline
         from dloader.resolver._plan._model_graph import model_graph
 
         outline = read_outline(model_graph, [Company])

@@ -307,8 +307,8 @@ class Resolver:
             PlanError: There are mistakes in the models.
             OptionError: It names no model, or `start` no class of the tree, or several.
         """
+        from dloader.resolver._outline._call_reader import read_outline  # noqa: PLC0415 - who resolves draws nothing
         from dloader.resolver._outline._plan_view import ResolvePlan  # noqa: PLC0415
-        from dloader.resolver._outline._planned_calls import read_outline  # noqa: PLC0415 - who resolves draws nothing
 
         classes = declared_classes(model, "Resolver.plan()")
         if not classes:
