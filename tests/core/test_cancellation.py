@@ -121,6 +121,44 @@ class TestBeforeDispatch:
 
         run(law)
 
+    @pytest.mark.parametrize("others", [[], [5], [5, 6, 7, 8, 9, 10, 11, 12, 13, 14]], ids=len)
+    @pytest.mark.parametrize("size", [None, 3, 13])
+    @pytest.mark.parametrize("join", ["load", "load_many"])
+    def test_a_key_that_its_first_set_left_is_answered_and_cached(self, run, join, size, others):
+        """Others of the set are forgotten, this one is not: somebody else waits for it."""
+
+        async def law():
+            loader = DataLoader(Recorder(), size, dispatch=manual())
+            left = loader.load_many([0, 1])
+            joined = loader.load(0) if join == "load" else loader.load_many([0])
+            sets = [loader.load_many([key]) for key in others]
+            left.cancel()
+            late = loader.load(2)
+            loader.dispatch()
+            assert await joined == (0 if join == "load" else [0])
+            assert await asyncio.gather(late, *sets) == [20, *([10 * key] for key in others)]
+            assert {0: 0, 2: 20}.items() <= loader.cache_map.items()
+            assert await loader.load(0) == 0
+
+        run(law)
+
+    @pytest.mark.parametrize("number", [1, 2, 8, 9, 10, 20])
+    def test_a_future_in_the_room_that_a_set_left_is_answered(self, run, number):
+        """As many keys as sets have asked for first are no proof that nobody else asks."""
+
+        async def law():
+            loader = DataLoader(Recorder(), number + 1, dispatch=manual())
+            sets = [loader.load_many([key]) for key in range(number)]
+            sets[0].cancel()
+            sets += [loader.load_many([number])]
+            alone = loader.load(99)
+            loader.dispatch()
+            async with asyncio.timeout(5):
+                assert await alone == 990
+            assert await asyncio.gather(*sets[1:]) == [[10 * key] for key in range(1, number + 1)]
+
+        run(law)
+
     def test_a_closed_batch_in_the_queue_is_left_too(self, run):
         """It waits for max_concurrency, and is still nobody's."""
 

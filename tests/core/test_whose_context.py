@@ -59,6 +59,25 @@ class TestWhoseContext:
 
         run(law)
 
+    @pytest.mark.parametrize("joins", [False, True], ids=["other key", "same key"])
+    @pytest.mark.parametrize("many", [False, True], ids=["load", "load_many"])
+    def test_also_where_a_full_batch_forgot_their_key(self, run, many, joins):
+        async def law():
+            loader = DataLoader(who, 4, dispatch=manual())
+            ask = (lambda key: loader.load_many([key])) if many else loader.load
+            tasks = [asked_by("a", ask, 0), asked_by("a", ask, 1), asked_by("b", ask, 0 if joins else 2)]
+            await turns(2)
+            for task in tasks[:2]:
+                task.cancel()
+            await turns(2)
+            tasks += [asked_by("b", ask, key) for key in (3, 4, 5)]
+            await turns(2)
+            loader.dispatch()
+            answers = await asyncio.gather(*tasks[2:])
+            assert [str(answer).strip("[]'\"")[0] for answer in answers] == ["b"] * 4
+
+        run(law)
+
     @pytest.mark.parametrize("ask", ["load", "load_many"])
     def test_or_of_who_waits_for_the_same_key(self, run, ask):
         async def law():

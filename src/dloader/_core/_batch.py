@@ -7,6 +7,8 @@ Invariants, between any two steps of the event loop:
 
 - each key of a batch stands in ``entries`` once, from when it is asked for until the batch ends, with the one who asked
   first; who came later is in ``joined``;
+- each part of a ``load_many`` that stands first at a key is in ``parts``, and no more keys have such a part in front
+  than the parts have ``added``;
 - a key that was cleared or primed while its batch ran is ``outdated``: nobody joins it there, and its result is not
   cached; so is the result of a key primed before the start;
 - a batch ends once, in `Batch.end`, however it ends; after that every waiter's future is done, and its keys are loaded
@@ -198,14 +200,26 @@ class Batch(Awaited[V], Generic[K, V]):
             pairs = zip(self.entries, self.given_keys, strict=True)
             self.given_keys = [key for cache_key, key in pairs if cache_key not in gone]
         self.index.keys_gone(self, gone)
+        if self.is_open:  # others may be in front when it starts
+            self.context = self.starting_context()
         for cache_key in gone:
-            del self.entries[cache_key]
+            _stand_back(self.entries.pop(cache_key))
             if self.joined:
                 self.joined.pop(cache_key, None)
+        if self.parts:
+            self._call_up()
         if isinstance(self.outdated, set):
             self.outdated -= gone
         if len(self.parts) <= 8 * len(gone):  # else they would be looked at again for each key that goes
             self.parts = [part for part in self.parts if not is_gone(part)]
+
+    def _call_up(self) -> None:
+        """Put somebody who waits in front wherever who asked first has left: who has gone then stands nowhere."""
+        for cache_key, waiters in (self.joined or {}).items():
+            first = self.entries[cache_key]
+            if is_gone(first) and _have_waiters(waiters):
+                _stand_back(first)
+                self.entries[cache_key] = waiters.pop(0)
 
     def on_end(self, callback: Callable[[], object]) -> None:
         """Have `callback` called once when the batch has ended, if it has not."""
@@ -321,6 +335,12 @@ KeyIndex: TypeAlias = roles.KeyIndex[Batch[Any, Any]]
 Outcome: TypeAlias = roles.Outcome[Batch[Any, Any]]
 Watcher: TypeAlias = roles.Watcher[Batch[Any, Any]]
 """Whom a batch knows: see `_roles`."""
+
+
+def _stand_back(first: Waiter[Any]) -> None:
+    """Have a part that is gone count one key less; futures count none."""
+    if not isinstance(first, asyncio.Future):
+        first.added -= 1
 
 
 def _have_waiters(waiters: list[Waiter[Any]]) -> bool:

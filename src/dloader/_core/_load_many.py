@@ -171,7 +171,7 @@ class _Part(Generic[V]):
         self.many = many
         self.cache_keys = cache_keys
         self.added = added
-        """For how many of them it was the first to wait."""
+        """For how many of them it was the first to wait; fewer once it has left, and the batch forgot some."""
 
     @property
     def future(self) -> Future[list[V]]:

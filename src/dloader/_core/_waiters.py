@@ -39,10 +39,8 @@ class Part(Protocol[V]):
         """Done when the whole ``load_many`` has its answer, or was left."""
         ...
 
-    @property
-    def added(self) -> int:
-        """At how many keys of the batch it was the first to wait."""
-        ...
+    added: int
+    """At how many keys of the batch it was the first to wait, less those that it has left."""
 
     def set_result(self, value: V, /) -> None:
         """Do nothing: it takes all of its values at once."""
