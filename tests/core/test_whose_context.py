@@ -70,7 +70,7 @@ class TestWhoseContext:
             for task in tasks[:2]:
                 task.cancel()
             await turns(2)
-            tasks += [asked_by("b", ask, key) for key in (3, 4, 5)]
+            tasks += [asked_by("c", ask, key) for key in (3, 4, 5)]
             await turns(2)
             loader.dispatch()
             answers = await asyncio.gather(*tasks[2:])

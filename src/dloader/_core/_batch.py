@@ -200,14 +200,14 @@ class Batch(Awaited[V], Generic[K, V]):
             pairs = zip(self.entries, self.given_keys, strict=True)
             self.given_keys = [key for cache_key, key in pairs if cache_key not in gone]
         self.index.keys_gone(self, gone)
-        if self.is_open:  # others may be in front when it starts
-            self.context = self.starting_context()
+        opener = next(iter(self.entries.values()))
         for cache_key in gone:
             _stand_back(self.entries.pop(cache_key))
             if self.joined:
                 self.joined.pop(cache_key, None)
-        if self.parts:
-            self._call_up()
+        self._call_up()
+        if is_gone(opener) and self.entries:  # it is of another who is in front now
+            self.context = context_of(next(iter(self.entries.values()))) or self.context
         if isinstance(self.outdated, set):
             self.outdated -= gone
         if len(self.parts) <= 8 * len(gone):  # else they would be looked at again for each key that goes
