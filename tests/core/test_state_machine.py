@@ -8,6 +8,7 @@ which keys are waited for, what is cached, and which keys the next batch must ha
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Any
 
 import pytest
@@ -34,6 +35,9 @@ from dloader import (
     settle,
 )
 from dloader._core._waiters import is_gone
+
+BEGIN_AT_ONCE = sys.version_info >= (3, 12)
+"""Whether a batch takes its first step when it is started; before Python 3.12 it does so a turn later."""
 
 
 class Boom(Exception):
@@ -68,7 +72,9 @@ class ModelBatch:
 class Model:
     """What a loader promises, in plain Python."""
 
-    def __init__(self, cache, cache_errors, size, limit):
+    def __init__(self, cache, cache_errors, size, limit, is_waited_for):
+        self.is_waited_for = is_waited_for
+        """Whether a new caller would join those who waited for a key: asked where a batch may have begun or not yet."""
         self.caches, self.cache_errors, self.size, self.limit = cache, cache_errors, size, limit
         self.cache: dict[int, Any] = {}
         self.table: dict[int, ModelBatch] = {}
@@ -100,6 +106,11 @@ class Model:
                 return
         caller["found"].update(cached)
         unique = [key for key in unique if key not in cached]
+        for key in unique:
+            batch = self.table.get(key)
+            is_left = batch is not None and batch.state == "closed" and batch.abandoned
+            if is_left and not (BEGIN_AT_ONCE or self.is_waited_for(key)):
+                self.end(batch)
         for key in [key for key in unique if key in self.table]:
             batch = self.table[key]
             batch.waiting[key].add(number)
@@ -177,7 +188,8 @@ class Model:
 
     def start_abandoned(self):
         """The next in line are not called when nobody waits for them."""
-        while self.queue and self.queue[0].abandoned and (not self.limit or len(self.running) < self.limit):
+        has_room = not self.limit or len(self.running) < self.limit
+        while BEGIN_AT_ONCE and has_room and self.queue and self.queue[0].abandoned:  # else see `ask`
             self.end(self.queue[0])
 
     def end(self, batch):
@@ -316,7 +328,7 @@ OUTCOMES = st.sampled_from(
 
 
 def waited_for(loader):
-    """The keys that a new caller would join. The only look at what is private: asking for a key would change it."""
+    """The keys that a new caller would join: private, since asking for a key would change it."""
     pending = loader._dloader_pending
     found = ((key, pending.find(key)) for key in pending.cache_keys())
     return {
@@ -346,7 +358,7 @@ class LoaderMachine(RuleBasedStateMachine):
         self.reports: list = []
         self.loop = new_loop(self.kind)
         self.loop.set_exception_handler(lambda loop, context: self.reports.append(context))
-        self.model = Model(cache, cache_errors, size, limit)
+        self.model = Model(cache, cache_errors, size, limit, self.is_waited_for)
         self.runs: list = []
         self.futures: list[asyncio.Future] = []
         self.loader = DataLoader(
@@ -358,6 +370,10 @@ class LoaderMachine(RuleBasedStateMachine):
             cache_key_fn=(lambda key: key) if by_key_fn else None,
             dispatch=lambda batch: POLICIES[policy](SpyBatch(batch, self.model)),
         )
+
+    def is_waited_for(self, key):
+        """Whether the loader would let a new caller join."""
+        return self.loader._dloader_pending.find(key) is not None
 
     async def load(self, keys):
         """The batch function: waits until the program says how it ends."""
