@@ -66,8 +66,7 @@ def filled(database: Database) -> Database:
     return database
 
 
-@pytest.mark.parametrize("pages", ["lateral", "row_number"])
-@pytest.mark.parametrize(
+orders = pytest.mark.parametrize(
     ("order_by", "wanted"),
     [
         ((Book.loud, Book.id), [2, 5, 3, 4, 1, 6, 7]),
@@ -94,6 +93,10 @@ def filled(database: Database) -> Database:
         "constant alone",
     ],
 )
+
+
+@pytest.mark.parametrize("pages", ["lateral", "row_number"])
+@orders
 def test_pages_by_expressions(filled, order_by, wanted, pages):
     """From each cursor on, forward and back."""
 
@@ -110,6 +113,24 @@ def test_pages_by_expressions(filled, order_by, wanted, pages):
             back += [row["id"] for row in page.items]
             after = page.start_cursor
         assert back == wanted[-2::-1]
+
+    filled.ask(law)
+
+
+@orders
+def test_all_rows_by_expressions(filled, order_by, wanted):
+    """As pages do: also where there are no such words, and a number is no place of a column."""
+    terms = order_by if isinstance(order_by, tuple) else (Book.loud.desc() if order_by is None else order_by,)
+
+    async def law(loaders, session):
+        ways = []
+        for tie in (
+            Book.id,
+            Book.id.desc(),
+        ):  # in which of them equal rows of a page come, the last term says
+            rows = await loaders.get(Related(Shelf.books, order_by=(*terms, tie))).load(1)
+            ways.append([row["id"] for row in rows])
+        assert wanted in ways
 
     filled.ask(law)
 

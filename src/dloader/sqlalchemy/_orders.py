@@ -1,4 +1,4 @@
-"""The order of pages: total, reversible, and comparable with where another page ended."""
+"""The order of rows, in the words of a database; that of pages is total, and comparable with where another ended."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy import BindParameter, and_, or_, tuple_
 from dloader.sqlalchemy._expressions import order_terms
 from dloader.sqlalchemy._is_a import is_a
 
-__all__ = ("Order", "Term", "order_of")
+__all__ = ("Order", "Term", "order_of", "wished_order")
 
 NULLS_ARE_GREAT = ("postgresql", "oracle")
 """Where nothing else is said, these sort nulls as if they were greater than any value; the others as if smaller."""
@@ -68,7 +68,7 @@ class Term(NamedTuple):
 
 
 class Order(NamedTuple):
-    """An order in which no two rows of a parent are equal."""
+    """An order of rows; for pages one in which no two rows of a parent are equal."""
 
     terms: tuple[Term, ...]
 
@@ -104,18 +104,25 @@ class Order(NamedTuple):
         return or_(*ways)
 
 
-def order_of(order_by: Sequence[Any], primary_key: Sequence[Any]) -> Order:
-    """The order that was wished for, ended by the primary key.
+def wished_order(order_by: Sequence[Any]) -> Order:
+    """The order that was wished for.
 
     Constants order nothing, and are left out: to MariaDB a number is the place of a column.
     """
+    return Order(
+        tuple(
+            Term(expression, descends, nulls_first, _is_nullable(expression))
+            for expression, descends, nulls_first in order_terms(order_by)
+            if not is_a(expression, BindParameter)
+        )
+    )
+
+
+def order_of(order_by: Sequence[Any], primary_key: Sequence[Any]) -> Order:
+    """The order that was wished for, ended by the primary key."""
     wished = order_terms(order_by)
     at_last = wished[-1][1] if wished else False
-    terms = [
-        Term(expression, descends, nulls_first, _is_nullable(expression))
-        for expression, descends, nulls_first in wished
-        if not is_a(expression, BindParameter)
-    ]
+    terms = list(wished_order(order_by).terms)
     named = [_column(term.expression) for term in terms]
     for key in primary_key:
         column = _column(key)
