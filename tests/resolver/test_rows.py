@@ -1,6 +1,7 @@
 """`resolve(rows, into=...)`: rows as they come are validated against what a row can carry."""
 
 import asyncio
+import re
 from collections import ChainMap, UserDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from pydantic import (
     Field,
     PrivateAttr,
     RootModel,
+    TypeAdapter,
     ValidationError,
     field_validator,
     model_validator,
@@ -38,6 +40,14 @@ people = Source(lambda key: {"id": key, "name": f"name {key}"}, "people")
 class Person(BaseModel):
     id: int
     name: str
+
+
+class Holding(BaseModel, Generic[T]):
+    items: list[T]
+
+
+class Held(Holding[T], Generic[T]):
+    """Of another class than what is given."""
 
 
 class Task(BaseModel):
@@ -786,6 +796,76 @@ class TestKeysOfRows:
             item = await Resolver().resolve({"key": None}, into=Item)
             assert (item.many, item.other) == ([], [])
             assert item.many is not item.other
+
+        run(law)
+
+    @pytest.mark.parametrize(
+        "kind", [list, tuple, set, frozenset, Any, Holding[int], Holding[Any], Held[int]]
+    )
+    @pytest.mark.parametrize("errors", [None, []])
+    def test_what_a_null_key_gives_is_of_the_type_of_its_field(self, run, kind, errors):
+        """As what is loaded is, and each node's own."""
+
+        class Some(FillMarker):
+            def key(self, field):
+                return "key"
+
+            def loader(self, field):
+                return people
+
+            def empty(self, field):
+                return Holding[Any](items=[]) if kind in (Holding[int], Holding[Any], Held[int]) else []
+
+        class Item(BaseModel):
+            some: Annotated[kind, Some()]
+
+        @dataclass
+        class Plain:
+            some: Annotated[kind, Some()]
+
+        async def law():
+            for model in (Item, Plain):
+                one, two = await Resolver().resolve([{"key": None}] * 2, into=list[model], errors=errors)
+                assert (
+                    one.some
+                    == two.some
+                    == TypeAdapter(kind).validate_python(
+                        {"items": []} if hasattr(kind, "__pydantic_fields__") else []
+                    )
+                )
+                assert type(one.some) is (list if kind is Any else kind)
+                if kind not in (tuple, frozenset):
+                    assert one.some is not two.some
+                assert TypeAdapter(list[model]).dump_json([one, two])  # warnings are errors
+
+        run(law)
+
+    def test_a_null_key_where_the_type_takes_nothing_empty(self, run):
+        """Is an error, as it is where there is nothing empty."""
+
+        class Many(FillMarker):
+            def key(self, field):
+                return "key"
+
+            def loader(self, field):
+                return people
+
+            def empty(self, field):
+                return []
+
+        class Item(BaseModel):
+            many: Annotated[list[Person], Many(), Field(min_length=1)]
+
+        class Box(BaseModel):
+            items: list[Item] | None
+
+        async def law():
+            errors, box = [], {"items": [{"key": None}]}
+            wanted = "Item.many has no default and takes no None, and its key ('key') is null"
+            with pytest.raises(KeyTypeError, match=re.escape(wanted)):
+                await Resolver().resolve(box, into=Box)
+            assert (await Resolver().resolve(box, into=Box, errors=errors)).items is None
+            assert [wanted in str(error.error) for error in errors] == [True]
 
         run(law)
 

@@ -11,7 +11,15 @@ from pydantic.fields import FieldInfo
 
 from dloader.resolver._markers import NOTHING
 
-__all__ = ("drop_hidden", "fill_all_blanks", "fill_blanks", "has_default", "lacking", "put_in_order")
+__all__ = (
+    "drop_hidden",
+    "fill_all_blanks",
+    "fill_blanks",
+    "has_default",
+    "lacking",
+    "put_in_order",
+    "write_blanks",
+)
 
 PLAIN = frozenset({bool, bytes, float, int, str, type(None)})
 COPIED = frozenset({dict, list, set})
@@ -72,13 +80,18 @@ def fill_blanks(cls: type[Any], name: str, nodes: Iterable[Any], otherwise: Any 
         if otherwise is NOTHING:
             return blank
         default = _same(otherwise)
-    if issubclass(cls, BaseModel):
-        for node in blank:
-            node.__dict__[name] = default(node)
-    else:
-        for node in blank:
-            object.__setattr__(node, name, default(node))
+    write_blanks(cls, name, blank, map(default, blank))
     return ()
+
+
+def write_blanks(cls: type[Any], name: str, nodes: Iterable[Any], values: Iterable[Any]) -> None:
+    """Give nodes what counts as not set."""
+    if issubclass(cls, BaseModel):
+        for node, value in zip(nodes, values, strict=True):
+            node.__dict__[name] = value
+    else:
+        for node, value in zip(nodes, values, strict=True):
+            object.__setattr__(node, name, value)
 
 
 def has_default(cls: type[Any], name: str) -> bool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from itertools import chain
 from types import NoneType
 from typing import Any, NamedTuple
 
 from dloader import KeyTypeError
-from dloader.resolver._blanks import fill_blanks
+from dloader.resolver._blanks import fill_blanks, write_blanks
+from dloader.resolver._convert import Convert
 from dloader.resolver._fields import FailedAt, values_of
 from dloader.resolver._markers import NOTHING
 from dloader.resolver._plan._plan import Key
@@ -49,29 +51,44 @@ def read_keys(key: Key, nodes: Sequence[Any]) -> NodeKeys:
     return NodeKeys(list(chain.from_iterable(lists)), indices, list(map(len, lists)))
 
 
-def fill_keyless(run: StepRun) -> FailedAt | None:
-    """Give the nodes without a key what they get instead: what they have, or the field's default, or None.
+def fill_keyless(run: StepRun, convert: Convert) -> FailedAt | None:
+    """Give the nodes without a key what they get instead: what they have, the field's default, what is empty, or None.
+
+    Args:
+        run: Of the nodes that have a key.
+        convert: What makes a value one of the field's type.
 
     Returns:
         What is wrong with a node that gets nothing.
     """
     group, keyed = run.group, set(run.indices)
-    blank = give_keyless(run, [node for index, node in enumerate(group.nodes) if index not in keyed])
+    blank = give_keyless(run, [node for index, node in enumerate(group.nodes) if index not in keyed], convert)
     if not blank:
         return None
     index = next(index for index, node in enumerate(group.nodes) if node is blank[0])
     return FailedAt(index, null_key(run))
 
 
-def give_keyless(run: StepRun, nodes: Sequence[Any]) -> Sequence[Any]:
+def give_keyless(run: StepRun, nodes: Sequence[Any], convert: Convert) -> Sequence[Any]:
     """The same for the nodes of a step that are known to have no key.
 
     Returns:
         Those that get nothing.
     """
-    step = run.step
-    otherwise = None if step.empty is NOTHING and step.field.admits_none else step.empty
-    return fill_blanks(run.group.plan.cls, step.field.name, nodes, otherwise)
+    cls, step = run.group.plan.cls, run.step
+    name = step.field.name
+    if step.empty is NOTHING:
+        return fill_blanks(cls, name, nodes, None if step.field.admits_none else NOTHING)
+    blank = fill_blanks(cls, name, nodes)
+    if blank:
+        own = [
+            deepcopy(step.empty) for _ in blank
+        ]  # else a field of any type would be one object in all of them
+        try:
+            write_blanks(cls, name, blank, convert(blank, own, None))
+        except FailedAt:  # the type takes nothing empty
+            return blank
+    return ()
 
 
 def null_key(run: StepRun) -> KeyTypeError:

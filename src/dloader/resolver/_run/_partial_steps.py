@@ -97,7 +97,9 @@ class PartialSteps(Steps):
         if indices is not None:
             keyless = sorted(set(run.indices).difference(indices))
             nodes = run.group.nodes
-            blank = set(map(id, give_keyless(run, [nodes[index] for index in keyless])))
+            converter, _ = run.group.subtree.converters.get(run.step) or self._make_converter(run)
+            left = give_keyless(run, [nodes[index] for index in keyless], converter.convert)
+            blank = set(map(id, left))
             self._fail(run, [(index, null_key(run)) for index in keyless if id(nodes[index]) in blank])
         run = StepRun(
             run.group, run.step, indices if indices is not None else run.indices_of_some, counts=counts

@@ -280,7 +280,7 @@ class Steps:
             if step.loaders:
                 converted = self._copies.own(run, values, converted, leaves)
             write(nodes, converted)
-            if run.indices_of_some is not None and (keyless := fill_keyless(run)):
+            if run.indices_of_some is not None and (keyless := fill_keyless(run, converter.convert)):
                 raise self.with_path(keyless.take(), StepRun(run.group, step), keyless.index)
             values = converted
         if self.watch is not None:
