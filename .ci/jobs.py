@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 SUPPORTED = ("3.11", "3.12", "3.13", "3.14")
 QUICK = ("quick-tests", "types", "lint")
-ON_REQUEST = ("quick-tests", "prereleases")
-"""What other jobs do better, if more slowly; or what may fail."""
+ON_REQUEST = ("quick-tests", "prereleases", "explore")
+"""What other jobs do better, if more slowly; or what may fail; or takes an hour."""
 MAY_FAIL = ("prereleases",)
 """What is told, and does not fail the gate: it is about what does not exist yet."""
 AT_LAST = ("import-time",)
@@ -60,6 +60,36 @@ SLOW = (
     "tests/testing/test_pytest_plugin.py",
 )
 """What takes most of the time: servers, processes, and requests by the hundred."""
+ELSEWHERE = (
+    "tests/sql/test_company_api.py",
+    "tests/sql/test_growth.py",
+    "tests/sql/test_service.py",
+    "tests/test_benchmarks.py",
+    "tests/test_house.py",
+)
+"""What `properties`, `benchmarks` and `lint` run, or do, on the newest Python too."""
+
+SQLITE_ALONE = "not asyncpg and not psycopg and not asyncmy"
+OF_ALL_DRIVERS = (
+    "test_bad_keys",
+    "test_cut_connections",
+    "test_equal_keys",
+    "test_lookups",
+    "test_pages",
+    "test_sessions",
+)
+"""What tells whether a driver does what we need of it."""
+WITHOUT_DEPENDENCIES = (
+    "tests/core",
+    "tests/sql/test_cancelled_at_each_await.py",
+    "tests/sql/test_company_api.py",
+    "tests/sql/test_growth.py",
+    "tests/test_benchmarks.py",
+    "tests/test_house.py",
+    "tests/test_long_work.py",
+    "tests/test_public_names.py",
+)
+"""What needs none, or none in another way than other tests."""
 LINT = ("--editable", ".[test]", "--group", "lint")
 
 
@@ -87,13 +117,12 @@ def tests(place: Place, version: str) -> None:
 def measured_tests(place: Place) -> None:
     """Run the tests, and see that they run all lines and branches.
 
-    Measuring makes tests slow, and other jobs run them on all kinds of event loops and search longer: so here are two
-    kinds, one driver for each database, and few random examples. What counts how the memory grows is left to the
-    others: it would count the notes.
+    Measuring makes tests slow, and other jobs run them on all kinds of event loops and search longer: so here is one
+    kind, one driver for each database, and few random examples.
     """
-    few = FEW | {"DLOADER_TEST_LOOPS": "asyncio,eager"}
-    left_out = ("--ignore=tests/sql/test_growth.py", "-k", "not psycopg")
-    place.run("coverage", "run", *PYTEST, *left_out, **few)
+    left_out = (f"--ignore={path}" for path in ELSEWHERE)
+    few = FEW | {"DLOADER_TEST_LOOPS": "asyncio"}
+    place.run("coverage", "run", *PYTEST, *left_out, "-k", "not psycopg", **few)
     place.run("coverage", "report", "--precision=2", "--fail-under=100")
 
 
@@ -105,11 +134,25 @@ def newcomer_test(place: Place) -> None:
 def properties(place: Place) -> None:
     """The tests that draw programs and trees at random, with many more examples; and long ones, in full."""
     place.install_wheel(place.newest)
-    long = ("from hypothesis", "from amounts")
-    found = [
-        path for path in place.glob("tests/**/test_*.py") if any(map(path.read_text().__contains__, long))
-    ]
+    found = tests_with(place, "from hypothesis", "from amounts")
     place.run("python", *PYTEST, *found, HYPOTHESIS_PROFILE="ci")
+
+
+def explore(place: Place) -> None:
+    """The random tests with a thousand draws, other ones each time, on the oldest Python: about an hour.
+
+    In all other jobs the same is drawn each time, so that they fail when something has changed.
+    """
+    place.install_wheel(place.oldest)
+    for path in tests_with(place, "from hypothesis"):
+        place.run("python", *PYTEST, "--timeout=0", path, HYPOTHESIS_PROFILE="explore")
+
+
+def tests_with(place: Place, *words: str) -> list[Path]:
+    """The files of tests in which one of these is written."""
+    return [
+        path for path in place.glob("tests/**/test_*.py") if any(map(path.read_text().__contains__, words))
+    ]
 
 
 def benchmarks(place: Place) -> None:
@@ -126,20 +169,23 @@ def lowest(place: Place) -> None:
     every = ("--resolution=lowest-direct", "--all-extras", "pyproject.toml", "--output-file=lowest.txt")
     place.uv("pip", "compile", "--python", python, *every)
     place.install_wheel(place.oldest, "--constraints", "lowest.txt")
-    free = ("tests/core", "tests/test_house.py", "tests/test_benchmarks.py")  # of dependencies
-    left_out = (f"--ignore={path}" for path in free)
-    place.run("python", *PYTEST, *left_out, DLOADER_TEST_LOOPS="uvloop", **FEW)  # the other loops are none
+    left_out = (f"--ignore={path}" for path in WITHOUT_DEPENDENCIES)
+    some = f"({SQLITE_ALONE}) or {' or '.join(OF_ALL_DRIVERS)}"
+    place.run(
+        "python", *PYTEST, *left_out, "-k", some, DLOADER_TEST_LOOPS="uvloop", **FEW
+    )  # the others are none
 
 
 def any_order(place: Place) -> None:
     """The tests in a random order, in two processes, on a Python between oldest and newest; the log says the seed.
 
-    On two databases, and the two kinds of event loop that come with a Python: others run all of them in their order.
+    On SQLite, and on two kinds of event loop: others run all of them in their order, and what takes long.
     """
     place.install_wheel(place.between, "--group", "any-order")
     seed = f"--randomly-seed={int(time.time())}"
     few = FEW | {"DLOADER_TEST_LOOPS": "eager,uvloop"}
-    place.run("python", *PYTEST, "-n", "2", "-k", "not psycopg and not asyncmy", seed, **few)
+    left_out = [f"--ignore={path}" for path in SLOW]
+    place.run("python", *PYTEST, "-n", "2", *left_out, "-k", SQLITE_ALONE, seed, **few)
 
 
 def prereleases(place: Place) -> None:
@@ -156,8 +202,7 @@ def quick_tests(place: Place) -> None:
     place.install_wheel(place.newest, "--group", "any-order")
     left_out = [f"--ignore={path}" for path in SLOW]
     few = FEW | {"DLOADER_TEST_LOOPS": "asyncio"}
-    one = "not asyncpg and not psycopg and not asyncmy"
-    place.run("python", *PYTEST, "-n", "2", "-p", "no:randomly", *left_out, "-k", one, **few)
+    place.run("python", *PYTEST, "-n", "2", "-p", "no:randomly", *left_out, "-k", SQLITE_ALONE, **few)
 
 
 def types(place: Place) -> None:
@@ -250,6 +295,7 @@ JOBS = (
     benchmarks,
     quick_tests,
     prereleases,
+    explore,
     types,
     lint,
     peer_suites,

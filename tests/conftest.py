@@ -61,7 +61,7 @@ settings.register_profile(
 )
 settings.register_profile("quick", settings.get_profile("default"), max_examples=8)
 settings.register_profile("ci", settings.get_profile("default"), max_examples=150, print_blob=True)
-settings.register_profile("explore", settings.get_profile("ci"), max_examples=2000, derandomize=False)
+settings.register_profile("explore", settings.get_profile("ci"), max_examples=1000, derandomize=False)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 

@@ -203,7 +203,8 @@ class Filled:
         field = MarkedField(model.made, fill.name, model.made.model_fields[fill.name].annotation)
         self._note(fill, field, entity, level)
         loaded = getattr(entity, fill.attribute)
-        targets = list(loaded or ()) if fill.way.many else [loaded] if loaded is not None else []
+        targets = list(loaded or ()) if fill.way.many else [loaded]
+        targets = [each for each in targets if each is not None]  # also where a proxy ends at no row
         targets = [each for each in targets if fill.condition(each)]
         if fill.kind != "rows":
             targets = list({id(each): each for each in targets}.values())
