@@ -127,8 +127,8 @@ def measured_tests(place: Place) -> None:
 
 
 def newcomer_test(place: Place) -> None:
-    """README's command for the tests, as a newcomer's first command, on the oldest Python."""
-    readme(place, "pytest")
+    """README's command for the tests, as a newcomer's first command, on the oldest Python; without loops that debug."""
+    readme(place, "pytest", DLOADER_TEST_LOOPS="asyncio,uvloop")
 
 
 def properties(place: Place) -> None:
@@ -183,7 +183,7 @@ def any_order(place: Place) -> None:
     """
     place.install_wheel(place.between, "--group", "any-order")
     seed = f"--randomly-seed={int(time.time())}"
-    few = FEW | {"DLOADER_TEST_LOOPS": "eager,uvloop"}
+    few = FEW | {"DLOADER_TEST_LOOPS": "debug,eager"}
     left_out = [f"--ignore={path}" for path in SLOW]
     place.run("python", *PYTEST, "-n", "2", *left_out, "-k", SQLITE_ALONE, seed, **few)
 
@@ -267,11 +267,13 @@ def newcomer_demo(place: Place) -> None:
     readme(place, "dloader demo")
 
 
-def readme(place: Place, ending: str) -> None:
+def readme(place: Place, ending: str, **env: str) -> None:
     """Run the command of README.md that ends in these words."""
     text = (place.folder / "README.md").read_text(encoding="utf-8")
     python = f'export PATH="{Path(place.pythons[place.oldest]).parent}:$PATH"\n'
-    place.run("bash", "-euc", python + command(text, ending), PYTEST_ADDOPTS="-rs --durations=5", **FEW)
+    place.run(
+        "bash", "-euc", python + command(text, ending), PYTEST_ADDOPTS="-rs --durations=5", **FEW, **env
+    )
 
 
 def json_demo(place: Place) -> None:

@@ -60,7 +60,7 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 settings.register_profile("quick", settings.get_profile("default"), max_examples=8)
-settings.register_profile("ci", settings.get_profile("default"), max_examples=150, print_blob=True)
+settings.register_profile("ci", settings.get_profile("default"), max_examples=100, print_blob=True)
 settings.register_profile("explore", settings.get_profile("ci"), max_examples=1000, derandomize=False)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
@@ -120,7 +120,7 @@ def interruptible() -> Iterator[None]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _nothing_old_to_collect() -> None:
-    """Take what there is by now out of the garbage collector's sight: `run` collects after each test."""
+    """Take what there is by now out of the garbage collector's sight; `run` does so before each test."""
     gc.collect()
     gc.freeze()
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from databases import Database
-from sqlalchemy import BigInteger, DateTime, ForeignKey, String, extract, func, literal, select
+from pydantic import BaseModel
+from sqlalchemy import BigInteger, DateTime, ForeignKey, String, extract, func, literal, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, column_property, mapped_column, relationship
 
-from dloader import OptionError
-from dloader.sqlalchemy import Related
+from dloader import OptionError, PlanError
+from dloader.resolver import Resolver
+from dloader.sqlalchemy import Page, Related
 
 
 class Base(DeclarativeBase):
@@ -131,6 +133,27 @@ def test_all_rows_by_expressions(filled, order_by, wanted):
             rows = await loaders.get(Related(Shelf.books, order_by=(*terms, tie))).load(1)
             ways.append([row["id"] for row in rows])
         assert wanted in ways
+
+    filled.ask(law)
+
+
+@pytest.mark.parametrize("said", ["title DESC, id", "lower(title) DESC, id"])
+def test_text_orders_all_rows_and_no_part_of_them(filled, said):
+    """Which is said before anything is read."""
+
+    async def law(loaders, session):
+        rows = await loaders.get(Related(Shelf.books, order_by=text(said))).load(1)
+        assert [row["id"] for row in rows][-1] in (2, 5)
+        for where in (list[Any], Page[Any]):
+
+            class Out(BaseModel):
+                id: int
+                books: Annotated[where, Related(Shelf.books, order_by=text(said), limit=2)]
+
+            with pytest.raises(PlanError, match=r"order_by has text, .*: take an expression as Member\.name"):
+                await Resolver(registry=loaders).resolve([{"id": 1}], into=list[Out])
+        with pytest.raises(OptionError, match="order_by has text"):
+            await loaders.get(Related(Shelf.books, order_by=text(said))).page(1, first=1)
 
     filled.ask(law)
 

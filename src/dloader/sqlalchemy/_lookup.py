@@ -13,7 +13,7 @@ from dloader.sqlalchemy._columns import RowColumns
 from dloader.sqlalchemy._equal_keys import Naming, by_equal_key, naming_of
 from dloader.sqlalchemy._expressions import Same
 from dloader.sqlalchemy._keys import ForKeys, for_keys
-from dloader.sqlalchemy._orders import wished_order
+from dloader.sqlalchemy._orders import in_words_of
 from dloader.sqlalchemy._relations import Relation
 from dloader.sqlalchemy._rows import each_once, firsts, grouped, key_getter, named, only_ones, row_maker
 
@@ -87,7 +87,7 @@ class RowSelect:
             self._identity_of = key_getter(_places(selected, (*relation.between, *relation.primary_key)))
         statement = lookup.select_from(relation, columns, selected)
         if lookup.order_by:
-            statement = statement.order_by(*wished_order(lookup.order_by).clauses(dialect))
+            statement = statement.order_by(*in_words_of(dialect, lookup.order_by))
         self._for_keys: ForKeys = for_keys(statement, relation.found.links, dialect)
         self._make = row_maker(kind, columns.names, columns.discriminator, columns.by_identity)
 

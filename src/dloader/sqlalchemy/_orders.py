@@ -10,7 +10,7 @@ from sqlalchemy import BindParameter, and_, or_, tuple_
 from dloader.sqlalchemy._expressions import order_terms
 from dloader.sqlalchemy._is_a import is_a
 
-__all__ = ("Order", "Term", "order_of", "wished_order")
+__all__ = ("Order", "Term", "in_words_of", "order_of")
 
 NULLS_ARE_GREAT = ("postgresql", "oracle")
 """Where nothing else is said, these sort nulls as if they were greater than any value; the others as if smaller."""
@@ -68,7 +68,7 @@ class Term(NamedTuple):
 
 
 class Order(NamedTuple):
-    """An order of rows; for pages one in which no two rows of a parent are equal."""
+    """An order in which no two rows of a parent are equal."""
 
     terms: tuple[Term, ...]
 
@@ -104,31 +104,37 @@ class Order(NamedTuple):
         return or_(*ways)
 
 
-def wished_order(order_by: Sequence[Any]) -> Order:
-    """The order that was wished for.
-
-    Constants order nothing, and are left out: to MariaDB a number is the place of a column.
-    """
-    return Order(
-        tuple(
-            Term(expression, descends, nulls_first, _is_nullable(expression))
-            for expression, descends, nulls_first in order_terms(order_by)
-            if not is_a(expression, BindParameter)
-        )
-    )
+def in_words_of(dialect: str, order_by: Sequence[Any]) -> list[Any]:
+    """What ORDER BY says where all rows are read: what was given, but for what a database takes otherwise."""
+    found: list[Any] = []
+    for given, (expression, descends, nulls_first) in zip(order_by, order_terms(order_by), strict=True):
+        if nulls_first is not None and dialect in WITHOUT_NULLS_FIRST:
+            found += Term(expression, descends, nulls_first, is_nullable=True).clauses(expression, dialect)
+        elif not _is_constant(expression):
+            found.append(given)
+    return found
 
 
 def order_of(order_by: Sequence[Any], primary_key: Sequence[Any]) -> Order:
     """The order that was wished for, ended by the primary key."""
     wished = order_terms(order_by)
     at_last = wished[-1][1] if wished else False
-    terms = list(wished_order(order_by).terms)
+    terms = [
+        Term(expression, descends, nulls_first, _is_nullable(expression))
+        for expression, descends, nulls_first in wished
+        if not _is_constant(expression)
+    ]
     named = [_column(term.expression) for term in terms]
     for key in primary_key:
         column = _column(key)
         if not any(column is each for each in named):
             terms.append(Term(key, at_last, None, is_nullable=False))
     return Order(tuple(terms))
+
+
+def _is_constant(expression: Any) -> bool:
+    """Whether it orders nothing; to MariaDB a number is the place of a column."""
+    return is_a(expression, BindParameter)
 
 
 def _column(expression: Any) -> Any:

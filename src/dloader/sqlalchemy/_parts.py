@@ -6,11 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from sqlalchemy import TextClause
+
 from dloader import OptionError
+from dloader._text import shorten
 from dloader.sqlalchemy._columns import RowColumns
 from dloader.sqlalchemy._cursors import Cursors
 from dloader.sqlalchemy._equal_keys import Naming, by_equal_key, naming_of
 from dloader.sqlalchemy._expressions import columns_in
+from dloader.sqlalchemy._is_a import is_a
 from dloader.sqlalchemy._lookup import Lookup
 from dloader.sqlalchemy._orders import Order, order_of
 from dloader.sqlalchemy._page_selects import Part, PartSelect, has_fitting_index, part_select
@@ -38,7 +42,15 @@ def part_order(lookup: Lookup, label: str) -> Order:
                 f"{label}: {relation.secondary} may have one pair twice, so a page can neither be ordered nor "
                 f"filtered by its columns: give it a primary key or a unique constraint"
             )
-    return order_of(lookup.order_by, relation.primary_key)
+    order = order_of(lookup.order_by, relation.primary_key)
+    for term in order.terms:
+        if is_a(term.expression, TextClause):
+            raise OptionError(
+                f"{label}: order_by has text, {shorten(str(term.expression))}, in which nobody can see what ascends "
+                f"and what descends, so that no page can go on from there: take an expression as Member.name.desc(), "
+                f"or literal_column(...).desc()"
+            )
+    return order
 
 
 def cursors_of(lookup: Lookup, label: str) -> Cursors:
