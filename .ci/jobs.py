@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SUPPORTED = ("3.11", "3.12", "3.13", "3.14")
 QUICK = ("quick-tests", "types", "lint")
 ON_REQUEST = ("quick-tests", "prereleases", "explore")
-"""What other jobs do better, if more slowly; or what may fail; or takes an hour."""
+"""What other jobs do better, if more slowly; or what may fail; or takes very long."""
 MAY_FAIL = ("prereleases",)
 """What is told, and does not fail the gate: it is about what does not exist yet."""
 AT_LAST = ("import-time",)
@@ -139,7 +139,7 @@ def properties(place: Place) -> None:
 
 
 def explore(place: Place) -> None:
-    """The random tests with a thousand draws, other ones each time, on the oldest Python: about an hour.
+    """The random tests with other draws each time, and up to a thousand of them, on the oldest Python: very long.
 
     In all other jobs the same is drawn each time, so that they fail when something has changed.
     """
@@ -171,9 +171,8 @@ def lowest(place: Place) -> None:
     place.install_wheel(place.oldest, "--constraints", "lowest.txt")
     left_out = (f"--ignore={path}" for path in WITHOUT_DEPENDENCIES)
     some = f"({SQLITE_ALONE}) or {' or '.join(OF_ALL_DRIVERS)}"
-    place.run(
-        "python", *PYTEST, *left_out, "-k", some, DLOADER_TEST_LOOPS="uvloop", **FEW
-    )  # the others are none
+    few = FEW | {"DLOADER_TEST_LOOPS": "uvloop"}  # the other loops are no dependencies
+    place.run("python", *PYTEST, *left_out, "-k", some, **few)
 
 
 def any_order(place: Place) -> None:
@@ -271,9 +270,8 @@ def readme(place: Place, ending: str, **env: str) -> None:
     """Run the command of README.md that ends in these words."""
     text = (place.folder / "README.md").read_text(encoding="utf-8")
     python = f'export PATH="{Path(place.pythons[place.oldest]).parent}:$PATH"\n'
-    place.run(
-        "bash", "-euc", python + command(text, ending), PYTEST_ADDOPTS="-rs --durations=5", **FEW, **env
-    )
+    env |= FEW | {"PYTEST_ADDOPTS": "-rs --durations=5"}
+    place.run("bash", "-euc", python + command(text, ending), **env)
 
 
 def json_demo(place: Place) -> None:

@@ -120,7 +120,7 @@ def interruptible() -> Iterator[None]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _nothing_old_to_collect() -> None:
-    """Take what there is by now out of the garbage collector's sight; `run` does so before each test."""
+    """Collect what the last module left, before `run` takes what there is out of the garbage collector's sight."""
     gc.collect()
     gc.freeze()
 

@@ -328,7 +328,7 @@ OUTCOMES = st.sampled_from(
 
 
 def waited_for(loader):
-    """The keys that a new caller would join: private, since asking for a key would change it."""
+    """The keys that a new caller would join. It looks at what is private: asking for a key would change it."""
     pending = loader._dloader_pending
     found = ((key, pending.find(key)) for key in pending.cache_keys())
     return {

@@ -1,4 +1,4 @@
-"""Pages by expressions: what has a label, and numbers of another class than the type says."""
+"""Orders by expressions: what has a label, constants, text, and numbers of another class than the type says."""
 
 from __future__ import annotations
 
@@ -126,10 +126,7 @@ def test_all_rows_by_expressions(filled, order_by, wanted):
 
     async def law(loaders, session):
         ways = []
-        for tie in (
-            Book.id,
-            Book.id.desc(),
-        ):  # in which of them equal rows of a page come, the last term says
+        for tie in (Book.id, Book.id.desc()):  # a page ends its order by one of these
             rows = await loaders.get(Related(Shelf.books, order_by=(*terms, tie))).load(1)
             ways.append([row["id"] for row in rows])
         assert wanted in ways

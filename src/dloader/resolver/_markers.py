@@ -226,7 +226,11 @@ class FillMarker(FieldMarker, abc.ABC):
         """The loader class, batch function or loader; equal ones are one loader for all fields of a resolve."""
 
     def empty(self, field: MarkedField, /) -> object:  # noqa: ARG002
-        """What a field without a default gets for a key that is null; `NOTHING` says: None, if the type allows it."""
+        """What a field without a default gets for a key that is null; `NOTHING` says: None, if the type allows it.
+
+        It is converted into the type of the field, as what is loaded is, and each node gets one of its own. Where it
+        does not fit the type, a null key is a `KeyTypeError`.
+        """
         return NOTHING
 
 

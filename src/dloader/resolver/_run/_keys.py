@@ -81,13 +81,13 @@ def give_keyless(run: StepRun, nodes: Sequence[Any], convert: Convert) -> Sequen
         return fill_blanks(cls, name, nodes, None if step.field.admits_none else NOTHING)
     blank = fill_blanks(cls, name, nodes)
     if blank:
-        own = [
-            deepcopy(step.empty) for _ in blank
-        ]  # else a field of any type would be one object in all of them
         try:
-            write_blanks(cls, name, blank, convert(blank, own, None))
+            values = convert(blank, [step.empty] * len(blank), None)
         except FailedAt:  # the type takes nothing empty
             return blank
+        if values[0] is step.empty:  # it was of the type: else it would be one object in all nodes
+            values = [deepcopy(value) for value in values]
+        write_blanks(cls, name, blank, values)
     return ()
 
 
