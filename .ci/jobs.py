@@ -80,7 +80,6 @@ OF_ALL_DRIVERS = (
 )
 """What tells whether a driver does what we need of it."""
 WITHOUT_DEPENDENCIES = (
-    "tests/core",
     "tests/sql/test_cancelled_at_each_await.py",
     "tests/sql/test_company_api.py",
     "tests/sql/test_growth.py",
@@ -127,15 +126,21 @@ def measured_tests(place: Place) -> None:
 
 
 def newcomer_test(place: Place) -> None:
-    """README's command for the tests, as a newcomer's first command, on the oldest Python; without loops that debug."""
-    readme(place, "pytest", DLOADER_TEST_LOOPS="asyncio,uvloop")
+    """README's command for the tests, as a newcomer's first command, on the oldest Python, on one kind of event loop.
+
+    `lowest` has uvloop on that Python, `any-order` the other two kinds.
+    """
+    readme(place, "pytest", DLOADER_TEST_LOOPS="asyncio")
 
 
 def properties(place: Place) -> None:
-    """The tests that draw programs and trees at random, with many more examples; and long ones, in full."""
+    """The tests that draw programs and trees at random, with many more examples; and long ones, in full.
+
+    Without loops that debug, which take several times as long: `any-order` has them.
+    """
     place.install_wheel(place.newest)
     found = tests_with(place, "from hypothesis", "from amounts")
-    place.run("python", *PYTEST, *found, HYPOTHESIS_PROFILE="ci")
+    place.run("python", *PYTEST, *found, HYPOTHESIS_PROFILE="ci", DLOADER_TEST_LOOPS="asyncio,uvloop,eager")
 
 
 def explore(place: Place) -> None:
@@ -171,7 +176,7 @@ def lowest(place: Place) -> None:
     place.install_wheel(place.oldest, "--constraints", "lowest.txt")
     left_out = (f"--ignore={path}" for path in WITHOUT_DEPENDENCIES)
     some = f"({SQLITE_ALONE}) or {' or '.join(OF_ALL_DRIVERS)}"
-    few = FEW | {"DLOADER_TEST_LOOPS": "uvloop"}  # the other loops are no dependencies
+    few = FEW | {"DLOADER_TEST_LOOPS": "uvloop"}  # no other loop is a dependency
     place.run("python", *PYTEST, *left_out, "-k", some, **few)
 
 

@@ -60,7 +60,7 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 settings.register_profile("quick", settings.get_profile("default"), max_examples=8)
-settings.register_profile("ci", settings.get_profile("default"), max_examples=100, print_blob=True)
+settings.register_profile("ci", settings.get_profile("default"), max_examples=60, print_blob=True)
 settings.register_profile("explore", settings.get_profile("ci"), max_examples=1000, derandomize=False)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
