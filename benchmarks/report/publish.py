@@ -44,7 +44,7 @@ def rendered(page: str, figures: Any) -> str:
         "machine": [table.machine_line(figures["machine"])],
         "summary": _summary(records),
         "cases": [line for record in records for line in _case(record)],
-        "losing": _losing(records[:10]),
+        "losing": _losing(records[:3]),
         "targets": _targets(records),
         "by_size": _markdown(list(growth.by_size(figures["cases"]))),
         "once": _markdown(list(growth.once(figures["cases"]))),
