@@ -68,17 +68,6 @@ ELSEWHERE = (
     "tests/test_house.py",
 )
 """What `properties`, `benchmarks` and `lint` run, or do, on the newest Python too."""
-NO_NEW_LINES = (
-    "tests/core/test_cost.py",
-    "tests/core/test_limits_hold.py",
-    "tests/resolver/test_cost.py",
-    "tests/resolver/test_threads.py",
-    "tests/sql/test_cancelled_at_each_await.py",
-    "tests/test_long_work.py",
-    "tests/test_public_names.py",
-    "tests/testing/test_contract.py",
-)
-"""What takes long, and runs no line that other tests do not; other jobs run it on each Python."""
 
 SQLITE_ALONE = "not asyncpg and not psycopg and not asyncmy"
 OF_ALL_DRIVERS = (
@@ -130,7 +119,7 @@ def measured_tests(place: Place) -> None:
     Measuring makes tests slow, and other jobs run them on all kinds of event loops and search longer: so here is one
     kind, one driver for each database, and few random examples.
     """
-    left_out = (f"--ignore={path}" for path in (*ELSEWHERE, *NO_NEW_LINES))
+    left_out = (f"--ignore={path}" for path in ELSEWHERE)
     few = FEW | {"DLOADER_TEST_LOOPS": "asyncio"}
     place.run("coverage", "run", *PYTEST, *left_out, "-k", "not psycopg", **few)
     place.run("coverage", "report", "--precision=2", "--fail-under=100")
