@@ -80,13 +80,24 @@ OF_ALL_DRIVERS = (
 )
 """What tells whether a driver does what we need of it."""
 WITHOUT_DEPENDENCIES = (
+    "tests/core/test_cost.py",
+    "tests/core/test_limits_hold.py",
+    "tests/resolver/test_cost.py",
+    "tests/resolver/test_outline.py",
+    "tests/resolver/test_threads.py",
     "tests/sql/test_cancelled_at_each_await.py",
     "tests/sql/test_company_api.py",
     "tests/sql/test_growth.py",
+    "tests/sql/test_service.py",
     "tests/test_benchmarks.py",
+    "tests/test_demo.py",
+    "tests/test_docs.py",
     "tests/test_house.py",
     "tests/test_long_work.py",
+    "tests/test_printed.py",
     "tests/test_public_names.py",
+    "tests/testing/test_contract.py",
+    "tests/trace/test_page.py",
 )
 """What needs none, or none in another way than other tests."""
 LINT = ("--editable", ".[test]", "--group", "lint")
