@@ -47,19 +47,24 @@ PYTEST = ("-m", "pytest", "-q", "-rs", "--durations=5")
 FEW = {"HYPOTHESIS_PROFILE": "quick"}
 """Few random examples: `properties` draws many."""
 SLOW = (
+    "tests/core/test_cost.py",
+    "tests/resolver/test_outline.py",
     "tests/sql/test_cancelled_at_each_await.py",
     "tests/sql/test_company_api.py",
     "tests/sql/test_growth.py",
     "tests/sql/test_service.py",
     "tests/stores/test_redis.py",
     "tests/test_benchmarks.py",
+    "tests/test_demo.py",
     "tests/test_house.py",
     "tests/test_long_work.py",
     "tests/test_public_names.py",
     "tests/testing/test_contract.py",
     "tests/testing/test_pytest_plugin.py",
+    "tests/trace/test_middleware.py",
+    "tests/trace/test_page.py",
 )
-"""What takes most of the time: servers, processes, and requests by the hundred."""
+"""What takes most of the time: servers, processes, browsers, and requests or loads by the thousand."""
 ELSEWHERE = (
     "tests/sql/test_company_api.py",
     "tests/sql/test_growth.py",
