@@ -47,24 +47,26 @@ PYTEST = ("-m", "pytest", "-q", "-rs", "--durations=5")
 FEW = {"HYPOTHESIS_PROFILE": "quick"}
 """Few random examples: `properties` draws many."""
 SLOW = (
-    "tests/core/test_cost.py",
-    "tests/resolver/test_outline.py",
     "tests/sql/test_cancelled_at_each_await.py",
     "tests/sql/test_company_api.py",
     "tests/sql/test_growth.py",
     "tests/sql/test_service.py",
     "tests/stores/test_redis.py",
     "tests/test_benchmarks.py",
-    "tests/test_demo.py",
     "tests/test_house.py",
     "tests/test_long_work.py",
     "tests/test_public_names.py",
     "tests/testing/test_contract.py",
     "tests/testing/test_pytest_plugin.py",
+)
+"""What takes most of the time: servers, processes, and requests by the hundred."""
+LOOKED_AT = (
+    "tests/resolver/test_outline.py",
+    "tests/test_demo.py",
     "tests/trace/test_middleware.py",
     "tests/trace/test_page.py",
 )
-"""What takes most of the time: servers, processes, browsers, and requests or loads by the thousand."""
+"""What is seen by somebody: pages, in a browser, and the demo. Too slow for every day."""
 ELSEWHERE = (
     "tests/sql/test_company_api.py",
     "tests/sql/test_growth.py",
@@ -85,8 +87,6 @@ OF_ALL_DRIVERS = (
 )
 """What tells whether a driver does what we need of it."""
 WITHOUT_DEPENDENCIES = (
-    "tests/core/test_cost.py",
-    "tests/core/test_limits_hold.py",
     "tests/resolver/test_cost.py",
     "tests/resolver/test_outline.py",
     "tests/resolver/test_threads.py",
@@ -95,13 +95,9 @@ WITHOUT_DEPENDENCIES = (
     "tests/sql/test_growth.py",
     "tests/sql/test_service.py",
     "tests/test_benchmarks.py",
-    "tests/test_demo.py",
-    "tests/test_docs.py",
     "tests/test_house.py",
     "tests/test_long_work.py",
-    "tests/test_printed.py",
     "tests/test_public_names.py",
-    "tests/testing/test_contract.py",
     "tests/trace/test_page.py",
 )
 """What needs none, or none in another way than other tests."""
@@ -220,7 +216,7 @@ def prereleases(place: Place) -> None:
 def quick_tests(place: Place) -> None:
     """Most tests on the newest Python, in two processes: on one event loop and SQLite, with few random examples."""
     place.install_wheel(place.newest, "--group", "any-order")
-    left_out = [f"--ignore={path}" for path in SLOW]
+    left_out = [f"--ignore={path}" for path in (*SLOW, *LOOKED_AT)]
     few = FEW | {"DLOADER_TEST_LOOPS": "asyncio"}
     place.run("python", *PYTEST, "-n", "2", "-p", "no:randomly", *left_out, "-k", SQLITE_ALONE, **few)
 
