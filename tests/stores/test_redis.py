@@ -491,7 +491,8 @@ def test_when_a_replica_takes_over_answers_are_right_and_it_is_used(
                 asked.clear()
                 assert await loaders.get(users).load_many([1, 2]) == [f"user 1, {turn}", "user 2"]
                 assert asked == [0.25] * len(asked)
-                assert len(asked) <= 3  # the delete, the look, and a write that nobody waits for
+                # Nobody rests here: the delete, once more as it failed, the look, a write that nobody waits for.
+                assert len(asked) <= 4
                 is_back = loaders.get(users).statistics.store_hits == 1
         assert turn > 1
         monkeypatch.undo()
