@@ -72,6 +72,8 @@ class Gate:
         self.running: set[subprocess.Popen[bytes]] = set()
         self.is_stopped = False
         self.lock = Lock()
+        self.failures: list[str] = []
+        """What failed, a line for each test, or for each job that runs none."""
 
     def set_up(self, names: list[str]) -> None:
         """Copy what git knows, new files too unless they are ignored; install what jobs share; build the wheel."""
@@ -193,6 +195,11 @@ def counted(log: str) -> list[int]:
     return [found.get("passed", 0), found.get("failed", 0) + found.get("error", 0), found.get("skipped", 0)]
 
 
+def told_failures(log: str) -> list[str]:
+    """Return pytest's lines of what failed: the log above them may be cut where somebody reads it."""
+    return re.findall(r"^(?:FAILED|ERROR) \S+::.*$", log, re.MULTILINE)
+
+
 def run(gate: Gate, name: str) -> list[int]:
     """Run one job and say how it went: all of it if it failed, else its last lines. Return what was counted."""
     start, place, broken = time.monotonic(), Place(gate, name), ""
@@ -209,6 +216,9 @@ def run(gate: Gate, name: str) -> list[int]:
     with gate.lock:
         print(f"\n== {name}: {how} in {time.monotonic() - start:.0f} s")
         print(log + broken if failed else "\n".join(log.splitlines()[-12:]), flush=True)
+        gate.failures += [
+            f"{name}: {line:.200}" for line in told_failures(log) or broken.split("\n")[-1:] if failed
+        ]
     return [passed or not failed, 0 if name in jobs.MAY_FAIL else failed, skipped]
 
 
@@ -256,7 +266,7 @@ def main() -> int:
         gate.set_up(names)
         counts = run_all(gate, names)
     print(f"\n== the gate took {time.monotonic() - start:.0f} s")
-    print("".join(f"failed: {name}\n" for name, (_, failed, _) in counts.items() if failed), end="")
+    print("".join(f"{line}\n" for line in gate.failures), end="")
     passed, failed, skipped = map(sum, zip(*counts.values(), strict=True))
     print(f"{passed} passed, {failed} failed, {skipped} skipped")
     return int(failed > 0)

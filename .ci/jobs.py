@@ -43,7 +43,7 @@ WITHOUT_BROWSER = (
 )
 """What does not run the tests that look at pages."""
 
-PYTEST = ("-m", "pytest", "-q", "-rs", "--durations=5")
+PYTEST = ("-m", "pytest", "-q", "-rfEs", "--durations=5")
 FEW = {"HYPOTHESIS_PROFILE": "quick"}
 """Few random examples: `properties` draws many."""
 SLOW = (
@@ -287,7 +287,7 @@ def readme(place: Place, ending: str, **env: str) -> None:
     """Run the command of README.md that ends in these words."""
     text = (place.folder / "README.md").read_text(encoding="utf-8")
     python = f'export PATH="{Path(place.pythons[place.oldest]).parent}:$PATH"\n'
-    env |= FEW | {"PYTEST_ADDOPTS": "-rs --durations=5"}
+    env |= FEW | {"PYTEST_ADDOPTS": "-rfEs --durations=5"}
     place.run("bash", "-euc", python + command(text, ending), **env)
 
 
