@@ -19,12 +19,14 @@ if sys.platform != "win32":
 P = ParamSpec("P")
 T = TypeVar("T")
 
-KINDS = ["asyncio", "debug"]
-KINDS += ["uvloop"] if sys.platform != "win32" else []
-KINDS += ["eager"] if sys.version_info >= (3, 12) else []
+EVERY_KIND = ["asyncio", "debug"]
+EVERY_KIND += ["uvloop"] if sys.platform != "win32" else []
+EVERY_KIND += ["eager"] if sys.version_info >= (3, 12) else []
 """Stock asyncio, its debug mode, uvloop, and asyncio with eager tasks."""
+KINDS = EVERY_KIND
+"""Those that tests are run on."""
 if asked := os.environ.get("DLOADER_TEST_LOOPS"):
-    KINDS = [kind for kind in KINDS if kind in asked.split(",")]
+    KINDS = [kind for kind in EVERY_KIND if kind in asked.split(",")]
 
 HANG = 110
 """Seconds after which a test counts as hanging. Nothing ever waits for it, but a busy machine may need seventy."""

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from amounts import at_most
+from hypothesis import given, strategies as st
 from pydantic import BaseModel
 
 from dloader import DataLoader, DloaderError, LoaderRegistry, OptionError
@@ -20,8 +21,6 @@ from dloader.resolver import Load, Resolver
 from dloader.store import Got, MemoryStore
 from dloader.testing import assert_scales, batch_budget, check_batch_function, recorded
 from dloader.trace import Trace, record
-
-quick = settings(max_examples=min(settings.default.max_examples, 150))
 
 DEEP = 100_000
 JSON = st.recursive(
@@ -57,7 +56,7 @@ parts = st.lists(st.sampled_from(["name", "below", "id", ".", ",", " ", "*", "é
 )
 
 
-@quick
+@at_most(150)
 @given(st.text(max_size=40) | parts)
 def test_any_text_of_a_url_names_a_part_or_is_refused(text):
     async def law():
@@ -118,7 +117,7 @@ class Rows(DataLoader[int, Row]):
 stored = st.binary(max_size=40) | JSON.map(lambda value: json.dumps(value).encode())
 
 
-@quick
+@at_most(150)
 @given(stored)
 def test_any_stored_bytes_are_a_value_of_the_type_or_a_miss(found):
     async def law():
@@ -201,7 +200,7 @@ def read_and_shown(path: Path) -> None:
     trace.save(path.with_name("again.json"))
 
 
-@quick
+@at_most(150)
 @given(st.data())
 def test_a_trace_file_with_anything_anywhere_is_read_or_refused(tmp_path_factory, written, data):
     """One value of a real one is another."""
@@ -352,7 +351,7 @@ def test_no_failure_of_a_test_acts_on_a_terminal(tmp_path, what):
     assert not any(line.startswith("forged") for line in said.splitlines())
 
 
-@quick
+@at_most(150)
 @given(st.binary(max_size=60) | JSON.map(lambda value: json.dumps(value).encode()))
 def test_so_is_any_file(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("trace") / "trace.json"

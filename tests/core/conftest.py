@@ -15,7 +15,7 @@ def check_every_load(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DataLoader, "_dloader_update_fast_loop", lambda loader: None)
 
 
-@pytest.fixture(params=[*KINDS, "checked"])
+@pytest.fixture(params=[*KINDS, *(["checked"] if "asyncio" in KINDS else [])])
 def run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopRunner]:
     """As everywhere, and once more on asyncio with `check_every_load`."""
     if request.param == "checked":

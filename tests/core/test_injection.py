@@ -9,7 +9,7 @@ import itertools
 import logging
 
 import pytest
-from loops import HANG, KINDS, turns
+from loops import EVERY_KIND, HANG, turns
 
 from dloader import DataLoader, DloaderError, Instrument, LoaderRegistry, settle
 from dloader.lowlevel import ask_many
@@ -350,14 +350,13 @@ async def scenario(fuse, put, way, options, number, stays):
 @pytest.mark.parametrize("name", PLACES)
 def test_wherever_user_code_raises_nobody_waits_and_the_next_load_works(run, name, error):
     """Whichever call raises, in each way of loading; the kinds of loop share the ways among them."""
-    # Asyncio is there in any case, once more to check every load.
-    turn = KINDS.index(run.kind) if run.kind in KINDS else 0
+    turn = EVERY_KIND.index(run.kind)
     mine = [
         (way, options, stays)
         for (index, way), (number, options), stays in itertools.product(
             enumerate(WAYS.values()), enumerate(OPTIONS), (False, True)
         )
-        if (index + number) % len(KINDS) == turn
+        if (index + number) % len(EVERY_KIND) == turn
     ]
 
     async def law():

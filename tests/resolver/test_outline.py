@@ -8,8 +8,9 @@ from typing import Annotated, TypeVar
 from xml.etree import ElementTree as ET
 
 import pytest
+from amounts import at_most
 from browsers import browser
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 from pydantic import BaseModel, create_model
 
 from dloader import DataLoader, OptionError, PlanError
@@ -21,8 +22,6 @@ from dloader.resolver._outline._layout import lay_out
 from dloader.resolver._outline._picture import svg
 from dloader.resolver._outline._planned_calls import Outline, PlannedCall, Row
 from dloader.trace import record
-
-quick = settings(max_examples=min(settings.default.max_examples, 100))
 
 
 class Rows(DataLoader):
@@ -616,7 +615,7 @@ class TestPictures:
     def test_no_line_runs_through_a_box(self, root):
         assert_lines_are_clear(Resolver.plan(root)._outline)
 
-    @quick
+    @at_most(100)
     @given(outlines())
     def test_nor_in_any_plan(self, outline):
         assert_lines_are_clear(outline)

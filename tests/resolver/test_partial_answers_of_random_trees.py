@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 from typing import Annotated, Any
 
-from hypothesis import given, settings, strategies as st
+from amounts import at_most
+from hypothesis import given, strategies as st
 from loops import turns
 from pydantic import BaseModel
 
@@ -23,8 +24,6 @@ from dloader.resolver import (
 IDS = 5
 GONE: Any = object()
 """In the place of a node that failed."""
-
-sometimes = settings(max_examples=min(settings.default.max_examples, 100))
 
 
 class World:
@@ -301,7 +300,7 @@ def expected(tree: list[dict[str, Any]]) -> list[Answer]:
 class TestRandomFailures:
     """What the resolver makes of any tree in which anything fails."""
 
-    @sometimes
+    @at_most(100)
     @given(worlds, roots())
     def test_answer_and_failures_are_those_of_the_naive_walk(self, run, drawn, tree):
         """Each failure once, in the order of the tree, whatever comes first."""
@@ -314,7 +313,7 @@ class TestRandomFailures:
         assert [node.model_dump() for node in answer] == [node for node, _, _ in wanted if node is not GONE]
         assert [list(node.model_dump()) for node in answer] == [list(Branch.model_fields)] * len(answer)
 
-    @sometimes
+    @at_most(100)
     @given(worlds, roots())
     def test_places_that_take_none_have_none(self, run, drawn, tree):
         """Also where rows do not fit. Rows that are shared give the same answer, and tell each failure once."""
@@ -329,7 +328,7 @@ class TestRandomFailures:
         shown = [None if node is None else node.model_dump() for node in answer]
         assert shown == [None if node is GONE else node for node, _, _ in wanted]
 
-    @sometimes
+    @at_most(100)
     @given(worlds, roots())
     def test_a_tree_without_failures_is_the_same_with_and_without_errors(self, run, drawn, tree):
         """And loads in as many batches."""
@@ -405,7 +404,7 @@ def knots_that_fail(graph: list[Links]) -> set[int]:
 class TestRandomGraphs:
     """What becomes of nodes that hold each other in any way."""
 
-    @sometimes
+    @at_most(100)
     @given(
         st.builds(
             World,

@@ -6,7 +6,8 @@ import itertools
 from collections import defaultdict
 from typing import Annotated, Any
 
-from hypothesis import given, settings, strategies as st
+from amounts import at_most
+from hypothesis import given, strategies as st
 from loops import turns
 from pydantic import BaseModel
 
@@ -15,7 +16,6 @@ from dloader.resolver import Collector, ExposeAs, Load, LoaderDepend, Resolver, 
 
 IDS = 6
 
-sometimes = settings(max_examples=min(settings.default.max_examples, 100))
 """A tree costs some milliseconds, and every law is checked on each kind of loop."""
 
 
@@ -272,7 +272,7 @@ def level_by_level(tree: list[Place]) -> dict[str, int]:
 class TestRandomTrees:
     """What the resolver makes of any tree."""
 
-    @sometimes
+    @at_most(100)
     @given(worlds(), roots(plain, shared=True), st.booleans())
     def test_nodes_in_many_places_get_the_answers_of_the_naive_walk(self, run, drawn, tree, caching):
         """Whatever is shared, however long each batch and each method takes."""
@@ -288,7 +288,7 @@ class TestRandomTrees:
         run(law)
         assert [shown(node) for node in tree] == wanted
 
-    @sometimes
+    @at_most(100)
     @given(worlds(), roots(place, shared=True))
     def test_each_place_gets_its_own_answer(self, run, drawn, tree):
         """A shared object stands in each place as a copy with that place's parent, ancestors and collectors.
@@ -305,7 +305,7 @@ class TestRandomTrees:
         run(law)
         assert [shown(node) for node in tree] == wanted
 
-    @sometimes
+    @at_most(100)
     @given(worlds(), roots(place, shared=False))
     def test_no_loader_makes_more_batches_than_a_walk_level_by_level(self, run, drawn, tree):
         """However long each batch takes. It may make fewer: levels that are ready together load together."""

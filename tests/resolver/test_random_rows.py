@@ -12,7 +12,8 @@ from dataclasses import make_dataclass
 from types import MappingProxyType, SimpleNamespace
 from typing import Annotated, Any
 
-from hypothesis import given, settings, strategies as st
+from amounts import at_most
+from hypothesis import given, strategies as st
 from loops import turns
 from pydantic import BaseModel, Field
 
@@ -21,8 +22,6 @@ from dloader.resolver import Load, Resolver, needs
 IDS = 5
 DEPTH = 3
 UNSET = "unset"
-
-sometimes = settings(max_examples=min(settings.default.max_examples, 100))
 
 
 class World:
@@ -213,7 +212,7 @@ def dotted(chosen: dict[str, Any], above: str = "") -> set[str]:
 class TestRandomRows:
     """What becomes of rows."""
 
-    @sometimes
+    @at_most(100)
     @given(
         worlds(),
         st.lists(st.integers(0, IDS - 1), max_size=4),

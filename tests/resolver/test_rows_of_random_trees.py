@@ -7,7 +7,8 @@ from types import MappingProxyType, SimpleNamespace
 from typing import Annotated, Any
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from amounts import at_most
+from hypothesis import given, strategies as st
 from loops import turns
 from pydantic import BaseModel, Field
 
@@ -15,7 +16,6 @@ from dloader.resolver import Load, Resolver, needs
 
 IDS = 5
 UNSET: Any = object()
-sometimes = settings(max_examples=min(settings.default.max_examples, 150))
 
 
 class World:
@@ -217,7 +217,7 @@ def is_told(chosen: Selection) -> bool:
 
 
 class TestRandomRows:
-    @sometimes
+    @at_most(150)
     @given(worlds, st.lists(keys, max_size=4))
     def test_a_tree_is_that_of_the_naive_walk(self, run, drawn, roots):
         """Whatever rows are: mappings and objects, in one list."""
@@ -227,7 +227,7 @@ class TestRandomRows:
         answer = run(lambda: Resolver().resolve(rows, into=list[Tree]))
         assert shown(answer) == [tree_of(key, None, 99) for key in roots]
 
-    @sometimes
+    @at_most(150)
     @given(worlds, st.lists(keys, max_size=3), selections.filter(is_told), st.sampled_from([1, 2, 3, 99]))
     def test_a_part_of_a_tree_is_that_of_the_naive_walk(self, run, drawn, roots, chosen, most):
         """Names that are included, and levels that are filled."""
@@ -238,7 +238,7 @@ class TestRandomRows:
         answer = run(lambda: resolver.resolve(rows, into=list[Tree], include=include_of(chosen)))
         assert shown(answer) == [tree_of(key, chosen, most) for key in roots]
 
-    @sometimes
+    @at_most(150)
     @given(worlds, st.lists(keys, min_size=1, max_size=4))
     def test_nothing_is_loaded_twice(self, run, drawn, roots):
         """No table is asked for a key again, and there are no more batches than levels of its field."""

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 import zoo
+from amounts import at_most
 from databases import Database
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 from sqlalchemy import (
     DateTime,
     Enum,
@@ -152,7 +153,7 @@ def expression(name: str, descends: bool, nulls_first: bool | None) -> Any:
     return found if nulls_first is None else found.nulls_first() if nulls_first else found.nulls_last()
 
 
-@settings(max_examples=25)
+@at_most(25)
 @given(data=st.data())
 def test_pages_are_slices(filled, data):
     """Forward and back, of any size, with a cursor of its own for each parent; ties, nulls, mixed directions."""
@@ -213,7 +214,7 @@ def test_rows_that_come_and_go_between_pages(filled):
     filled.ask(law)
 
 
-@settings(max_examples=15)
+@at_most(15)
 @given(data=st.data())
 def test_any_rows_that_come_and_go_between_pages(filled, data):
     """From each cursor on, forward and back, come those that are there now; all that stayed are met, and none twice."""

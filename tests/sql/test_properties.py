@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from amounts import at_most
 from databases import Database, request
 from drawn_models import Filled, Model, draw_model
 from drawn_schemas import Drawn, schema
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import StaticPool
@@ -36,7 +37,7 @@ def test_answers_are_those_of_lazy_loads(data):
     memory.run(lambda engine: law(memory, engine, drawn, model, of_entities), poolclass=StaticPool)
 
 
-@settings(max_examples=6)
+@at_most(6)
 @given(data=st.data())
 def test_answers_are_those_of_lazy_loads_on_every_database(database, data):
     """There keys travel otherwise, pages are read in other ways, and nulls sort elsewhere."""

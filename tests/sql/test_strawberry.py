@@ -9,8 +9,9 @@ import berries
 import pytest
 import strawberry
 import zoo
+from amounts import at_most
 from databases import Database
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 from sqlalchemy import ForeignKey
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
@@ -121,7 +122,7 @@ def in_order(value: object) -> object:
 
 class TestAnswers:
     @given(query=selections("Query", 4))
-    @settings(max_examples=20, deadline=None)
+    @at_most(20)
     def test_they_are_those_of_lazy_loads(self, filled, query):
         """Of any operation."""
         both(filled, f"query Any($yes: Boolean! = true) {{ {query} desks @skip(if: $yes) {{ id }} }}")

@@ -15,7 +15,8 @@ from typing import Any, ClassVar, Generic, TypeVar
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from amounts import at_most
+from hypothesis import given, strategies as st
 from loops import turns
 from pydantic import BaseModel, Field, GetPydanticSchema, RootModel, field_validator, model_serializer
 
@@ -1552,7 +1553,7 @@ def test_a_registry_finishes_its_writes_also_when_it_is_drained(run, users):
         st.tuples(st.sampled_from(["load", "clear", "all", "write", "time"]), st.integers(0, 3)), max_size=40
     )
 )
-@settings(max_examples=40)
+@at_most(40)
 def test_after_a_clear_nobody_reads_what_was_before_it(steps):
     """Readers and writers in any order: what a new request reads is never older than the last clear of its key."""
 
