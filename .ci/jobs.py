@@ -153,8 +153,11 @@ def properties(place: Place) -> None:
     Without loops that debug, which take several times as long: `any-order` has them.
     """
     place.install_wheel(place.newest)
-    found = tests_with(place, "from hypothesis", "from amounts")
-    place.run("python", *PYTEST, *found, HYPOTHESIS_PROFILE="ci", DLOADER_TEST_LOOPS="asyncio,uvloop,eager")
+    found = tests_with(place, "from hypothesis", "in_full")
+    long = ("-m", "hypothesis or in_full")
+    place.run(
+        "python", *PYTEST, *found, *long, HYPOTHESIS_PROFILE="ci", DLOADER_TEST_LOOPS="asyncio,uvloop,eager"
+    )
 
 
 def explore(place: Place) -> None:

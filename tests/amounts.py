@@ -1,4 +1,7 @@
-"""How much of a long test is done: all of it by the gate's job `properties`, elsewhere enough to see that it runs."""
+"""How much of a long test is done: all of it by the gate's job `properties`, elsewhere enough to see that it runs.
+
+That job runs what hypothesis marks itself, and what is marked ``in_full``.
+"""
 
 from __future__ import annotations
 

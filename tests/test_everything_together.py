@@ -556,6 +556,7 @@ class EverythingMachine(RuleBasedStateMachine):
         raise AssertionError("somebody waits for ever")
 
 
+@pytest.mark.in_full
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_answer_is_wrong_and_nobody_waits_for_ever(kind):
     """Most examples are on one kind of loop: the laws of each part are checked on all."""

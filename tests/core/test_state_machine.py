@@ -617,6 +617,7 @@ class LoaderMachine(RuleBasedStateMachine):
         await turns(2)
 
 
+@pytest.mark.in_full
 class TestLoader:
     @pytest.mark.parametrize("kind", KINDS)
     def test_it_does_what_its_model_does(self, kind):

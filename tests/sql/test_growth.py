@@ -25,6 +25,8 @@ from dloader import LoaderRegistry
 from dloader.resolver import Resolver
 from dloader.sqlalchemy import Aggregate, Count, Page, Related, select_for
 
+pytestmark = pytest.mark.in_full
+
 FEW = 50
 """What caches of SQLAlchemy, the driver and Python may still take in, in each half: a leak leaves 71 there, one of each
 request of some kind. What is taken in once, in one half, is no leak."""

@@ -31,6 +31,7 @@ from examples.service.load.clients import ALBUMS, BUY, CUSTOMERS  # noqa: E402
 from examples.service.load.truth import Truth, WrongAnswerError  # noqa: E402
 
 TENANTS = (3, 4, 5)
+pytestmark = pytest.mark.in_full
 
 
 def filled(kind: str, folder: Path) -> Iterator[Database]:

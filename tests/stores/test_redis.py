@@ -333,6 +333,7 @@ def test_a_subscription_that_is_silent_is_tried_and_given_up(
 # -- a thousand rounds ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.in_full
 def test_rounds_of_readers_and_writers(run, shared, connected):
     """After a clear nobody reads what was before it; no load is lost, and none is wrong."""
 
@@ -378,6 +379,7 @@ def test_rounds_of_readers_and_writers(run, shared, connected):
     run(law)
 
 
+@pytest.mark.in_full
 def test_rounds_of_several_processes(server):
     """What each read is held against is in rounds.py."""
     with started("rounds.py", *((server.url, seed, amount(250, 50)) for seed in range(4))) as processes:

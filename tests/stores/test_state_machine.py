@@ -330,6 +330,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert self.deleted_at == self.source
 
 
+@pytest.mark.in_full
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_load_fails_and_none_is_older_than_what_was_cleared(kind, monkeypatch):
     monkeypatch.setattr(_guard, "FIRST_REST", 1e-9)
