@@ -67,14 +67,8 @@ LOOKED_AT = (
     "tests/trace/test_page.py",
 )
 """What is seen by somebody: pages, in a browser, and the demo. Too slow for every day."""
-ELSEWHERE = (
-    "tests/sql/test_company_api.py",
-    "tests/sql/test_growth.py",
-    "tests/sql/test_service.py",
-    "tests/test_benchmarks.py",
-    "tests/test_house.py",
-)
-"""What `properties`, `benchmarks` and `lint` run, or do, on the newest Python too."""
+ELSEWHERE = ("tests/test_benchmarks.py", "tests/test_house.py")
+"""What `benchmarks` and `lint` run, or do, on the newest Python too."""
 
 SQLITE_ALONE = "not asyncpg and not psycopg and not asyncmy"
 WITHOUT_LOOPS = "not TestNestedLoads"
@@ -131,11 +125,11 @@ def measured_tests(place: Place) -> None:
     """Run the tests, and see that they run all lines and branches.
 
     Measuring makes tests slow, and other jobs run them on all kinds of event loops and search longer: so here is one
-    kind, one driver for each database, and few random examples.
+    kind, one driver for each database, few random examples, and nothing that `properties` runs in full.
     """
     left_out = (f"--ignore={path}" for path in ELSEWHERE)
     few = FEW | {"DLOADER_TEST_LOOPS": "asyncio"}
-    place.run("coverage", "run", *PYTEST, *left_out, "-k", "not psycopg", **few)
+    place.run("coverage", "run", *PYTEST, *left_out, "-k", "not psycopg", "-m", "not in_full", **few)
     place.run("coverage", "report", "--precision=2", "--fail-under=100")
 
 

@@ -1,6 +1,7 @@
 """How much of a long test is done: all of it by the gate's job `properties`, elsewhere enough to see that it runs.
 
-That job runs what hypothesis marks itself, and what is marked ``in_full``.
+That job runs what hypothesis marks itself, and what is marked ``in_full``: what takes long, and would take longer still
+where lines are measured, which such tests are not needed for.
 """
 
 from __future__ import annotations

@@ -168,6 +168,7 @@ async def a_chain_in_one_loader(limit, number):
     await loader.load(number)
 
 
+@pytest.mark.in_full
 class TestNestedLoads:
     """Batches whose functions load from each other, under one limit."""
 

@@ -398,14 +398,28 @@ class TestOncePerClass:
         asyncio.run(law())
 
     def test_subtrees_that_are_no_more_are_forgotten(self):
-        resolver = Resolver(context={})
+        """Classes made at run time, whose loaders take what the resolver gives."""
+
+        class Scaled(DataLoader):
+            factor: int
+
+            async def batch_load_fn(self, keys):
+                return [self.factor * key for key in keys]
+
+        class Lasting(Leaf):
+            scaled: int = 0
+
+            def resolve_scaled(self, loader=LoaderDepend(Scaled)):
+                return loader.load(self.id)
+
+        resolver = Resolver(global_loader_param={"factor": 2})
         for _ in range(40):
-            cls = type("Temporary", (Leaf,), {"__module__": __name__})
-            asyncio.run(resolver.resolve(cls(id=1)))
+            cls = type("Temporary", (Lasting,), {"__module__": __name__})
+            assert asyncio.run(resolver.resolve(cls(id=1))).scaled == 2
             del cls
             gc.collect()
             gc.collect()
-        assert len(resolver._accepted) < 12
+        assert 0 < len(resolver._accepted) < 12
 
 
 async def next_rows(keys):

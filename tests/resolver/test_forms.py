@@ -385,6 +385,7 @@ def plain_run() -> LoopRunner:
 class TestFilled:
     """Around the whole type, a marker is done; and so is a method for the field."""
 
+    @pytest.mark.in_full
     @every_kind
     @every_type
     @pytest.mark.parametrize("way", ["method", "Load of a class"])
@@ -398,6 +399,7 @@ class TestFilled:
         """For a list of nodes."""
         check(plain_run, KINDS[kind]("list", way), "list")
 
+    @pytest.mark.in_full
     @every_type
     @pytest.mark.parametrize("way", WAYS)
     def test_every_way_for_every_type(self, plain_run, type_name, way):

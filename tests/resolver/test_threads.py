@@ -133,6 +133,7 @@ def alone(seed: int) -> tuple[Any, Counter[str]]:
     return Family(seed).resolved(resolver)
 
 
+@pytest.mark.in_full
 class TestThreads:
     @pytest.mark.parametrize("shares_resolver", [False, True])
     @pytest.mark.parametrize("seed", range(8))
