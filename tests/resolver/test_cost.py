@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, create_model
 
 from dloader import DataLoader
 from dloader.resolver import Collector, Load, LoaderDepend, Resolver, SendTo
+from dloader.resolver._plan._model_graph import Subtree
 from dloader.resolver._run import _collectors
 
 LINEAR = 1.1
@@ -412,13 +413,15 @@ class TestOncePerClass:
             def resolve_scaled(self, loader=LoaderDepend(Scaled)):
                 return loader.load(self.id)
 
-        resolver = Resolver(global_loader_param={"factor": 2})
+        resolver, where_they_were = Resolver(global_loader_param={"factor": 2}), []
         for _ in range(40):
             cls = type("Temporary", (Lasting,), {"__module__": __name__})
             assert asyncio.run(resolver.resolve(cls(id=1))).scaled == 2
             del cls
             gc.collect()
             gc.collect()
+            # The next one would be in the same place, and be taken for it.
+            where_they_were += [object.__new__(Subtree) for _ in range(20)]
         assert 0 < len(resolver._accepted) < 12
 
 
