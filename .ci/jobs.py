@@ -71,8 +71,8 @@ ELSEWHERE = ("tests/test_benchmarks.py", "tests/test_house.py")
 """What `benchmarks` and `lint` run, or do, on the newest Python too."""
 
 SQLITE_ALONE = "not asyncpg and not psycopg and not asyncmy"
-WITHOUT_LOOPS = "not TestNestedLoads"
-"""What counts Python's steps, for long: they are the same on any event loop, in any order."""
+NO_LONG_COUNTS = "not TestNestedLoads"
+"""It counts Python's steps, for long: they are the same on any event loop, with any dependencies, in any order."""
 OF_ALL_DRIVERS = (
     "test_bad_keys",
     "test_cut_connections",
@@ -186,7 +186,7 @@ def lowest(place: Place) -> None:
     place.uv("pip", "compile", "--python", python, *every)
     place.install_wheel(place.oldest, "--constraints", "lowest.txt")
     left_out = (f"--ignore={path}" for path in WITHOUT_DEPENDENCIES)
-    some = f"(({SQLITE_ALONE}) or {' or '.join(OF_ALL_DRIVERS)}) and {WITHOUT_LOOPS}"
+    some = f"(({SQLITE_ALONE}) or {' or '.join(OF_ALL_DRIVERS)}) and {NO_LONG_COUNTS}"
     few = FEW | {"DLOADER_TEST_LOOPS": "uvloop"}  # no other loop is a dependency
     place.run("python", *PYTEST, *left_out, "-k", some, **few)
 
@@ -200,7 +200,7 @@ def any_order(place: Place) -> None:
     seed = f"--randomly-seed={int(time.time())}"
     few = FEW | {"DLOADER_TEST_LOOPS": "debug,eager"}
     left_out = [f"--ignore={path}" for path in SLOW]
-    some = f"{SQLITE_ALONE} and {WITHOUT_LOOPS}"
+    some = f"{SQLITE_ALONE} and {NO_LONG_COUNTS}"
     place.run("python", *PYTEST, "-n", "2", *left_out, "-k", some, seed, **few)
 
 
